@@ -1,0 +1,82 @@
+namespace Archipelago.Xseg;
+
+/// <summary>Operations of a request; exact semantics per op in <c>xseg/README.md</c>. Numbers are part of the layout.</summary>
+public enum XsegOp : byte
+{
+    /// <summary>Nothing: a sign of life.</summary>
+    Ping = 0,
+    /// <summary>Reads [offset, offset + length); past the end and missing objects read as zeros.</summary>
+    Read = 1,
+    /// <summary>Writes; creates the object if need be.</summary>
+    Write = 2,
+    /// <summary>Everything of the flow that was answered before is stable when this is answered.</summary>
+    Flush = 3,
+    /// <summary>The range may read as zeros afterwards, and does.</summary>
+    Discard = 4,
+    /// <summary>The range reads as zeros.</summary>
+    WriteZeroes = 5,
+    /// <summary>Sets the size to length.</summary>
+    Truncate = 6,
+    /// <summary>Removes the target.</summary>
+    Delete = 7,
+    /// <summary>Copies length bytes from the source object.</summary>
+    Copy = 8,
+    /// <summary>Serviced is the size.</summary>
+    Info = 9,
+    /// <summary>SHA-256 of the content without trailing zeros, in the result.</summary>
+    Hash = 10,
+    /// <summary>Takes the named exclusive lock.</summary>
+    Acquire = 11,
+    /// <summary>Gives the named exclusive lock back.</summary>
+    Release = 12,
+    /// <summary>Opens a volume.</summary>
+    Open = 13,
+    /// <summary>Closes a volume.</summary>
+    Close = 14,
+    /// <summary>Creates a volume of length bytes.</summary>
+    Create = 15,
+    /// <summary>Makes a clone.</summary>
+    Clone = 16,
+    /// <summary>Makes a snapshot.</summary>
+    Snapshot = 17,
+    /// <summary>Renames.</summary>
+    Rename = 18,
+    /// <summary>Maps for reading.</summary>
+    MapRead = 19,
+    /// <summary>Maps for writing.</summary>
+    MapWrite = 20,
+    /// <summary>The range will be read soon.</summary>
+    Prefetch = 21,
+}
+
+/// <summary>What a request asks for beyond its op.</summary>
+[Flags]
+public enum RequestFlags : ushort
+{
+    /// <summary>Nothing.</summary>
+    None = 0,
+    /// <summary>Stable when answered.</summary>
+    ForceUnitAccess = 1,
+    /// <summary>A missing object is EIO, not zeros.</summary>
+    MustExist = 2,
+    /// <summary>ACQUIRE: fail with EBUSY instead of waiting.</summary>
+    NoSync = 4,
+    /// <summary>RELEASE: break another's lock.</summary>
+    Force = 8,
+    /// <summary>CREATE and COPY: fail with EEXIST if the target exists.</summary>
+    Exclusive = 16,
+    /// <summary>OPEN: for reading only.</summary>
+    ReadOnly = 32,
+}
+
+/// <summary>What a holder says beyond status and serviced.</summary>
+[Flags]
+public enum ReplyFlags : byte
+{
+    /// <summary>Nothing.</summary>
+    None = 0,
+    /// <summary>What was written is stable already; no FLUSH is needed for it.</summary>
+    Stable = 1,
+    /// <summary>READ: the object did not exist.</summary>
+    Missing = 2,
+}

@@ -1,0 +1,236 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Native;
+
+namespace Archipelago.Xseg.Memory;
+
+/// <summary>Creation, joining and destruction.</summary>
+public sealed unsafe partial class Segment
+{
+    /// <summary>
+    /// Creates a segment in <paramref name="directory"/> (made with mode 0700 if missing). All memory is allocated before the
+    /// header says Ready, so that no peer meets SIGBUS later.
+    /// </summary>
+    /// <exception cref="XsegException">EEXIST if a segment is there, ENOSPC if its memory cannot be had, EINVAL for bad sizes.</exception>
+    public static Segment Create(string directory, SegmentOptions options)
+    {
+        var header = options.ToHeader();
+        Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        var locks = SegmentLocks.Open(directory);
+        try
+        {
+            using var maintenance = locks.Maintain();
+            string path = Path.Combine(directory, FileName);
+            if (File.Exists(path) && !IsUnfinished(path))
+                throw new XsegException(XsegErrno.EEXIST, $"{path}: a segment exists; join it, or destroy it first");
+            File.Delete(path);
+            return Build(directory, path, header, options.Prefault, locks);
+        }
+        catch
+        {
+            locks.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Joins the segment in <paramref name="directory"/>. Several joins in one process are as several processes.</summary>
+    /// <exception cref="XsegException">
+    /// ENOENT if there is none, EPROTO if the file is no segment of a layout that this build knows (nothing is changed),
+    /// EAGAIN while it is being created or destroyed.
+    /// </exception>
+    public static Segment Join(string directory)
+    {
+        string path = Path.Combine(directory, FileName);
+        if (!File.Exists(path))
+            throw new XsegException(XsegErrno.ENOENT, $"{path}: no segment here; `archipelago up` creates one");
+        var locks = SegmentLocks.Open(directory);
+        int fd = -1;
+        try
+        {
+            fd = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+            if (fd < 0) throw Failure(path, "cannot be opened");
+            var header = ReadHeader(path);
+            if (header.State != (uint)SegmentState.Ready)
+                throw new XsegException(XsegErrno.EAGAIN, $"{path}: the segment is being created or destroyed (state {header.State}); try again, or destroy it");
+            return new Segment(directory, Map(path, fd, header), header, locks);
+        }
+        catch
+        {
+            locks.Dispose();
+            throw;
+        }
+        finally
+        {
+            if (fd >= 0) _ = Libc.close(fd);
+        }
+    }
+
+    /// <summary>True if <paramref name="directory"/> holds a segment file, of whatever state.</summary>
+    public static bool Exists(string directory) => File.Exists(Path.Combine(directory, FileName));
+
+    /// <summary>
+    /// Removes a segment and everything in it. Refused with EBUSY while a peer lives. The caller has made sure that no dirty
+    /// page is lost (see <see cref="DirtyPages"/>).
+    /// </summary>
+    public static void Destroy(string directory)
+    {
+        string path = Path.Combine(directory, FileName);
+        if (!File.Exists(path)) throw new XsegException(XsegErrno.ENOENT, $"{path}: no segment here");
+        using (var locks = SegmentLocks.Open(directory))
+        {
+            using var maintenance = locks.Maintain();
+            for (int port = 0; port < 64; port++)
+                if (locks.IsHeldElsewhere(port))
+                    throw new XsegException(XsegErrno.EBUSY, $"{directory}: port {port} is in use; stop its peer first (`archipelago down`)");
+            File.Delete(path);
+        }
+
+        string wake = Path.Combine(directory, WakeDirectory);
+        if (Directory.Exists(wake)) Directory.Delete(wake, recursive: true);
+        File.Delete(Path.Combine(directory, LocksName));
+    }
+
+    /// <summary>Pages whose data the blocker does not have: what a destroyed segment would lose.</summary>
+    public long DirtyPages()
+    {
+        long dirty = 0;
+        for (uint page = 1; page < PageCount; page++)
+        {
+            var entry = PageAt(page);
+            if (new PageWord(Volatile.Read(ref entry->Word)).State == PageState.Cache && (entry->Masks & 0x00FF_FF00) != 0) dirty++;
+        }
+
+        return dirty;
+    }
+
+    private static Segment Build(string directory, string path, SegmentHeader header, bool prefault, SegmentLocks locks)
+    {
+        int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CREAT | Libc.O_EXCL | Libc.O_CLOEXEC, 0x180 /* 0600 */);
+        if (fd < 0) throw Failure(path, "cannot be created");
+        byte* address = null;
+        try
+        {
+            int error = Libc.posix_fallocate(fd, 0, (long)header.TotalSize);
+            if (error != 0)
+                throw new XsegException(error, $"{path}: {header.TotalSize >> 20} MiB cannot be allocated: {Marshal.GetPInvokeErrorMessage(error)}; make it smaller ([segment] pages) or free memory");
+            Span<ulong> id = stackalloc ulong[2];
+            RandomNumberGenerator.Fill(MemoryMarshal.AsBytes(id));
+            (header.CreationIdLow, header.CreationIdHigh) = (id[0], id[1]);
+            header.Checksum = HeaderChecksum(header);
+            header.PagesCommitted = header.PageCountMax;
+            header.Epoch = 1;
+
+            address = Map(path, fd, header);
+            if (prefault) _ = Libc.madvise(address, (nuint)header.TotalSize, Libc.MADV_POPULATE_WRITE);
+            *(SegmentHeader*)address = header;
+            var table = (PageEntry*)(address + header.PageTableOffset);
+            table[0].Word = new PageWord(PageState.Reserved, 0, 0).Value;
+            for (uint page = 1; page < header.PageCountMax; page++) table[page].Word = new PageWord(PageState.Common, 0, 1).Value;
+            Directory.CreateDirectory(Path.Combine(directory, WakeDirectory), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            for (uint port = 0; port < header.PortCount; port++) MakeFifo(directory, (int)port);
+            Shared.Store(ref ((SegmentHeader*)address)->State, (uint)SegmentState.Ready);
+            return new Segment(directory, address, header, locks);
+        }
+        catch
+        {
+            if (address != null) _ = Libc.munmap(address, (nuint)header.TotalSize);
+            File.Delete(path);
+            throw;
+        }
+        finally
+        {
+            _ = Libc.close(fd);
+        }
+    }
+
+    /// <summary>The FIFO that wakes a port.</summary>
+    public static string FifoPath(string directory, int port) => Path.Combine(directory, WakeDirectory, port.ToString(System.Globalization.CultureInfo.InvariantCulture));
+
+    private static void MakeFifo(string directory, int port)
+    {
+        string path = FifoPath(directory, port);
+        if (Libc.mkfifo(path, 0x180 /* 0600 */) != 0 && Marshal.GetLastPInvokeError() != Libc.EEXIST) throw Failure(path, "cannot be created");
+    }
+
+    private static byte* Map(string path, int fd, in SegmentHeader header)
+    {
+        void* address = Libc.mmap(null, (nuint)header.TotalSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED | Libc.MAP_NORESERVE, fd, 0);
+        if ((nint)address == -1) throw Failure(path, $"{header.TotalSize >> 20} MiB cannot be mapped");
+        // Neither can fail in a way that matters: without huge pages it is slower, with core dumps it is larger.
+        _ = Libc.madvise((byte*)address + header.PagesOffset, (nuint)(header.TotalSize - header.PagesOffset), Libc.MADV_HUGEPAGE);
+        _ = Libc.madvise(address, (nuint)header.TotalSize, Libc.MADV_DONTDUMP);
+        return (byte*)address;
+    }
+
+    private static bool IsUnfinished(string path)
+    {
+        try
+        {
+            return ReadHeader(path).State == (uint)SegmentState.Creating;
+        }
+        catch (XsegException)
+        {
+            // All zeros is what a creator leaves that died before the header; anything else is somebody's file.
+            return IsBlank(path);
+        }
+    }
+
+    private static bool IsBlank(string path)
+    {
+        using var file = File.OpenRead(path);
+        Span<byte> head = stackalloc byte[4096];
+        return !head[..file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false)].ContainsAnyExcept((byte)0);
+    }
+
+    private static SegmentHeader ReadHeader(string path)
+    {
+        SegmentHeader header;
+        using var file = File.OpenRead(path);
+        var bytes = new Span<byte>(&header, sizeof(SegmentHeader));
+        if (file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) < bytes.Length)
+            throw new XsegException(XsegErrno.EPROTO, $"{path}: {file.Length} bytes are too short for a segment");
+        if (header.Magic != SegmentHeader.MagicValue)
+            throw new XsegException(XsegErrno.EPROTO, $"{path}: not a segment: magic 0x{header.Magic:x16}, expected 0x{SegmentHeader.MagicValue:x16}");
+        if (header.LayoutVersion != SegmentHeader.CurrentLayout)
+            throw new XsegException(XsegErrno.EPROTO, $"{path}: layout {header.LayoutVersion}; this build knows {SegmentHeader.CurrentLayout} only and changes nothing");
+        if (header.Checksum != HeaderChecksum(header))
+            throw new XsegException(XsegErrno.EPROTO, $"{path}: the header's checksum is wrong; the file is damaged");
+        if ((ulong)file.Length < header.TotalSize)
+            throw new XsegException(XsegErrno.EPROTO, $"{path}: truncated: {file.Length} bytes, the header says {header.TotalSize}");
+        CheckGeometry(path, header);
+        return header;
+    }
+
+    private static void CheckGeometry(string path, in SegmentHeader header)
+    {
+        SegmentHeader expected;
+        try
+        {
+            expected = new SegmentOptions
+            {
+                Ports = (int)header.PortCount,
+                SlotsPerPort = (int)header.SlotsPerPort,
+                Routes = (int)header.RouteCount,
+                Flows = (int)header.FlowCount,
+                Objects = (int)header.ObjectCount,
+                Sessions = (int)header.SessionCount,
+                Pages = header.PageCountMax,
+            }.ToHeader();
+        }
+        catch (XsegException wrong)
+        {
+            throw new XsegException(XsegErrno.EPROTO, $"{path}: impossible sizes in the header: {wrong.Message}");
+        }
+
+        (expected.CreationIdLow, expected.CreationIdHigh) = (header.CreationIdLow, header.CreationIdHigh);
+        if (HeaderChecksum(expected) != HeaderChecksum(header))
+            throw new XsegException(XsegErrno.EPROTO, $"{path}: the header's offsets do not follow from its sizes; the file is damaged");
+    }
+
+    private static XsegException Failure(string path, string what)
+    {
+        int error = Marshal.GetLastPInvokeError();
+        return new XsegException(error, $"{path}: {what}: {Marshal.GetPInvokeErrorMessage(error)}");
+    }
+}

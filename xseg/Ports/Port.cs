@@ -1,0 +1,160 @@
+using System.Runtime.CompilerServices;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Recovery;
+
+namespace Archipelago.Xseg.Ports;
+
+/// <summary>What a peer asks for when it binds a port.</summary>
+public sealed record PortOptions
+{
+    /// <summary>Identity: name of peer and shard, 1 to 64 bytes. A successor binds the same name.</summary>
+    public required string Name { get; init; }
+    /// <summary>Pages of the port's own share.</summary>
+    public int Pages { get; init; }
+    /// <summary>A client that comes and goes: its port may be reused once it is dead or gone.</summary>
+    public bool Transient { get; init; }
+    /// <summary>How long to wait for living peers to finish what a dead predecessor had asked of them.</summary>
+    public TimeSpan FenceTimeout { get; init; } = TimeSpan.FromSeconds(30);
+    /// <summary>What to do with pages that a dead predecessor had cached: keep them (a cache) or free them.</summary>
+    public bool KeepsCachePages { get; init; }
+}
+
+/// <summary>
+/// A bound port: this process's end of it. Not thread-safe: everything but <see cref="Wake"/> belongs to one reactor thread.
+/// </summary>
+public sealed unsafe partial class Port : IDisposable
+{
+    private readonly PortEntry* _entry;
+    private readonly SlotPool _slots;
+    private readonly Waker _waker;
+
+    private Port(Segment segment, int number, string name, RecoveryReport report)
+    {
+        Segment = segment;
+        Number = number;
+        Name = name;
+        _entry = segment.PortAt(number);
+        _slots = new SlotPool(segment, number);
+        Pages = new PagePool(segment, number);
+        Limbo = new Limbo(segment, Pages);
+        Recovered = report;
+        _waker = new Waker(segment);
+        _requestLinks = new RingConsumer?[segment.PortCount];
+        _replyProducers = new RingProducer?[segment.PortCount];
+        _clientLinks = new ClientLink?[segment.PortCount];
+    }
+
+    /// <summary>The segment.</summary>
+    public Segment Segment { get; }
+    /// <summary>Number of the port, 0 to 63.</summary>
+    public int Number { get; }
+    /// <summary>Name of the port.</summary>
+    public string Name { get; }
+    /// <summary>The port's own pages.</summary>
+    public PagePool Pages { get; }
+    /// <summary>Pages of this port that requests may still name.</summary>
+    public Limbo Limbo { get; }
+    /// <summary>What a dead predecessor left, and what was done about it.</summary>
+    public RecoveryReport Recovered { get; }
+    /// <summary>Free request slots.</summary>
+    public int FreeSlots => _slots.Count;
+    /// <summary>Times that this port has been bound: 1 in its first life.</summary>
+    public uint Life => _entry->Generation;
+
+    /// <summary>
+    /// Binds a port by name. If a process died with it, its requests are fenced first and what it had accepted is handed to
+    /// this one (<see cref="TryAccept"/> gives it out first, in the old order).
+    /// </summary>
+    /// <exception cref="XsegException">EBUSY if the name is bound by a living process, or if a hung peer holds what must be
+    /// fenced; ENOSPC if there is no free port; ENOMEM if the share cannot be had.</exception>
+    public static Port Bind(Segment segment, PortOptions options)
+    {
+        Span<byte> name = stackalloc byte[PortEntry.MaxName];
+        if (!System.Text.Encoding.UTF8.TryGetBytes(options.Name, name, out int length) || length == 0)
+            throw new XsegException(XsegErrno.ENAMETOOLONG, $"port name '{options.Name}': expected 1 to {PortEntry.MaxName} bytes");
+        name = name[..length];
+
+        var report = RecoveryReport.Nothing;
+        int number = -1;
+        ulong giveUp = Native.Libc.BootTime() + (ulong)options.FenceTimeout.TotalMilliseconds * 1_000_000;
+        try
+        {
+            while (true)
+            {
+                string waitingFor = "";
+                lock (segment.MaintenanceGate)
+                {
+                    using var maintenance = segment.Locks.Maintain();
+                    if (number < 0) number = PortTable.FindOrTake(segment, name, options);
+                    bool died = segment.PortAt(number)->State == (uint)PortState.Bound;
+                    if (died) report = new RecoveryReport { Revoked = report.Revoked, Awaited = report.Awaited };
+                    if (!died || Fence.TryTakeOver(segment, number, options.KeepsCachePages, report, out waitingFor))
+                        return Announce(segment, number, name, options, report);
+                }
+
+                if (Native.Libc.BootTime() > giveUp)
+                    throw new XsegException(XsegErrno.EBUSY, $"port '{options.Name}' cannot be taken over: {waitingFor}; if that peer hangs, kill it first");
+                Thread.Sleep(2);
+            }
+        }
+        catch when (number >= 0)
+        {
+            segment.ReleasePortLock(number);
+            throw;
+        }
+    }
+
+    private static Port Announce(Segment segment, int number, ReadOnlySpan<byte> name, PortOptions options, RecoveryReport report)
+    {
+        var entry = segment.PortAt(number);
+        entry->NameLength = (uint)name.Length;
+        Shared.Copy(name, entry->Name);
+        Shared.Store(ref entry->Flags, options.Transient ? (uint)PortFlags.Transient : 0);
+        Shared.Store(ref entry->PageShare, (uint)options.Pages);
+        Shared.Store(ref entry->BoundAt, Native.Libc.BootTime());
+        Shared.Store(ref entry->Heartbeat, Native.Libc.BootTime());
+        Shared.Store(ref entry->Generation, entry->Generation + 1);
+        Shared.Store(ref entry->Sleeping, 0u);
+        entry->ProcessId = Environment.ProcessId;
+        Shared.Store(ref entry->State, (uint)PortState.Bound);
+
+        var port = new Port(segment, number, options.Name, report);
+        port.Pages.Fill(options.Pages, report.PagesInUse);
+        port.AdoptRecovered(report);
+        return port;
+    }
+
+    /// <summary>Claims a request slot; false if all are in use.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryAllocate(out Request request) => _slots.TryTake(Number, out request);
+
+    /// <summary>Frees a request that this port issued, with the pages that still belong to it; ends the loans made to it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Free(in Request request)
+    {
+        var slot = request.Pointer;
+        if (slot->ExtentCount != 0 || slot->Indirect[0] != 0) FreePages(request);
+        _slots.Give(request);
+    }
+
+    /// <summary>A sign of life for <c>segment ports</c>; about once per 100 ms.</summary>
+    public void Beat(ulong bootTime) => Volatile.Write(ref _entry->Heartbeat, bootTime);
+
+    /// <summary>
+    /// Leaves in order. The port must hold and wait for nothing. A transient port becomes free; any other stays reserved for
+    /// its successor, with its cached pages.
+    /// </summary>
+    public void Dispose()
+    {
+        lock (Segment.MaintenanceGate)
+        {
+            using var maintenance = Segment.Locks.Maintain();
+            Pages.Surrender(0);
+            if ((_entry->Flags & (uint)PortFlags.Transient) != 0) Shared.Store(ref _entry->State, (uint)PortState.Free);
+            Segment.ReleasePortLock(Number);
+        }
+
+        _waker.Dispose();
+    }
+}

@@ -1,0 +1,38 @@
+namespace Archipelago.Xseg.Recovery;
+
+/// <summary>What the successor of a dead peer found and did. Immutable once bound.</summary>
+public sealed class RecoveryReport
+{
+    /// <summary>A first life, or one after an orderly end.</summary>
+    public static RecoveryReport Nothing { get; } = new();
+
+    /// <summary>True if a process died with this port.</summary>
+    public bool HadPredecessor { get; internal set; }
+    /// <summary>Requests that the dead one had issued and that were still queued: revoked.</summary>
+    public int Revoked { get; internal set; }
+    /// <summary>Requests that the dead one had issued and that others ran: waited for.</summary>
+    public int Awaited { get; internal set; }
+    /// <summary>Requests that it had accepted from living peers: replayed in this order.</summary>
+    public IReadOnlyList<(uint Slot, uint Generation)> Replays => ReplayList;
+    /// <summary>Requests that it had accepted from peers that are dead too: dropped.</summary>
+    public int Orphans { get; internal set; }
+    /// <summary>Requests failed with EIO because three holders died with them, as text.</summary>
+    public IReadOnlyList<string> Kept => KeptList;
+    /// <summary>Pages of its requests that were freed.</summary>
+    public int PagesFreed { get; internal set; }
+    /// <summary>Pages that it had cached.</summary>
+    public int PagesCached { get; internal set; }
+    /// <summary>Cached pages whose data the blocker does not have, or has not made stable.</summary>
+    public int PagesDirty { get; internal set; }
+
+    internal List<(uint Slot, uint Generation)> ReplayList { get; } = [];
+    internal List<(uint Slot, uint Generation)> Unannounced { get; } = [];
+    internal List<string> KeptList { get; } = [];
+    internal List<uint> Limbo { get; } = [];
+    internal int PagesInUse => PagesCached + Limbo.Count;
+
+    /// <inheritdoc/>
+    public override string ToString() => HadPredecessor
+        ? $"predecessor died: {Replays.Count} requests to replay, {Revoked} revoked, {Awaited} waited for, {Orphans} dropped, {Kept.Count} failed after three deaths; {PagesCached} pages cached ({PagesDirty} dirty), {PagesFreed} freed"
+        : "no predecessor died";
+}

@@ -1,0 +1,64 @@
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Memory;
+
+namespace Archipelago.Xseg.Tables;
+
+/// <summary>Named routes: where requests for "blocks" or "cache" go. A control-path matter, thread-safe.</summary>
+public static unsafe class RouteTable
+{
+    /// <summary>Points a route at shards that listen on <paramref name="port"/>, port + 1, …; makes it if need be.</summary>
+    /// <exception cref="XsegException">ENOSPC if the table is full, ENAMETOOLONG.</exception>
+    public static void Set(Segment segment, ReadOnlySpan<byte> name, int port, int shards)
+    {
+        if (name.Length is 0 or > RouteEntry.MaxName) throw new XsegException(XsegErrno.ENAMETOOLONG, $"route name of {name.Length} bytes: expected 1 to {RouteEntry.MaxName}");
+        lock (segment.MaintenanceGate)
+        {
+            using var maintenance = segment.Locks.Maintain();
+            int free = -1;
+            for (int route = 0; route < segment.RouteCount; route++)
+            {
+                var entry = segment.RouteAt(route);
+                bool used = (uint)entry->Word != 0;
+                if (!used && free < 0) free = route;
+                if (!used || !NameOf(segment, route).SequenceEqual(name)) continue;
+                free = route;
+                break;
+            }
+
+            if (free < 0) throw new XsegException(XsegErrno.ENOSPC, $"the route table is full: {segment.RouteCount} routes");
+            Write(segment.RouteAt(free), name, port, shards);
+        }
+    }
+
+    /// <summary>Where a route leads: the first port and the number of shards; false if there is no such route.</summary>
+    public static bool TryFind(Segment segment, ReadOnlySpan<byte> name, out int port, out int shards)
+    {
+        for (int route = 0; route < segment.RouteCount; route++)
+        {
+            var entry = segment.RouteAt(route);
+            if ((uint)Volatile.Read(ref entry->Word) == 0 || !NameOf(segment, route).SequenceEqual(name)) continue;
+            (port, shards) = (entry->Port, Math.Max((int)entry->Shards, 1));
+            return port + shards <= segment.PortCount;
+        }
+
+        (port, shards) = (-1, 0);
+        return false;
+    }
+
+    /// <summary>Name of a route; empty if unused.</summary>
+    public static ReadOnlySpan<byte> NameOf(Segment segment, int route)
+    {
+        var entry = segment.RouteAt(route);
+        return (uint)Volatile.Read(ref entry->Word) == 0 ? default : new ReadOnlySpan<byte>(entry->Name, (int)Math.Min(entry->NameLength, RouteEntry.MaxName));
+    }
+
+    private static void Write(RouteEntry* entry, ReadOnlySpan<byte> name, int port, int shards)
+    {
+        ulong word = Volatile.Read(ref entry->Word);
+        Shared.Store(ref entry->Port, (ushort)port);
+        Shared.Store(ref entry->Shards, (ushort)shards);
+        Shared.Store(ref entry->NameLength, (uint)name.Length);
+        Shared.Copy(name, entry->Name);
+        Shared.Store(ref entry->Word, (((word >> 32) + 1) << 32) | 1);
+    }
+}
