@@ -1,0 +1,37 @@
+using Archipelago.Runtime.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Runtime.Logging;
+
+/// <summary>The logging of a process: its factory and its writer. Dispose last: it writes what is queued.</summary>
+public sealed class LoggingSetup : IDisposable
+{
+    private LoggingSetup(LogWriter writer, ILoggerFactory factory)
+    {
+        Writer = writer;
+        Factory = factory;
+    }
+
+    /// <summary>Makes loggers.</summary>
+    public ILoggerFactory Factory { get; }
+
+    /// <summary>The queue and its counts.</summary>
+    public LogWriter Writer { get; }
+
+    /// <summary>Logging to a stream, standard error if null.</summary>
+    public static LoggingSetup Create(LogOptions options, Stream? output = null, IClock? clock = null)
+    {
+        var writer = new LogWriter(output ?? Console.OpenStandardError(), options);
+        ILoggerFactory factory = LoggerFactory.Create(builder => builder
+            .SetMinimumLevel(options.Level)
+            .AddProvider(new QueuedLoggerProvider(writer, options, clock ?? SystemClock.Instance)));
+        return new LoggingSetup(writer, factory);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Factory.Dispose();
+        Writer.Dispose();
+    }
+}
