@@ -46,7 +46,12 @@ public sealed class LogWriter : IDisposable
     /// <summary>Queues a line. False if it was dropped. Any thread; never blocks.</summary>
     public bool Post(LogLevel level, string text)
     {
-        if (_stopping || !_ring.TryEnqueue(new Line(level, text)))
+        if (_stopping)
+        {
+            return false;
+        }
+
+        if (!_ring.TryEnqueue(new Line(level, text)))
         {
             Interlocked.Increment(ref _dropped);
             return false;
@@ -80,7 +85,7 @@ public sealed class LogWriter : IDisposable
         return true;
     }
 
-    /// <summary>Writes what is queued, for 5 s at most, and ends the thread. Later posts are dropped.</summary>
+    /// <summary>Writes what is queued, for 5 s at most, and ends the thread. Later posts are lost.</summary>
     public void Dispose()
     {
         if (_stopping)
@@ -131,7 +136,7 @@ public sealed class LogWriter : IDisposable
         }
 
         long dropped = Dropped;
-        if (dropped != _droppedSaid && !_stopping)
+        if (dropped != _droppedSaid)
         {
             string count = (dropped - _droppedSaid).ToString(CultureInfo.InvariantCulture);
             _droppedSaid = dropped;
