@@ -5,19 +5,26 @@ namespace Archipelago.Runtime.Scheduling;
 /// spinning hand-over 0.2 µs: spinning pays while work usually comes within the limit, and only steals the core when it does
 /// not. The gaps between rounds with work are averaged; the budget is a few times that, or next to nothing.
 /// </summary>
-internal sealed class SpinBudget(long limitNanoseconds)
+internal sealed class SpinBudget
 {
     private const long Floor = 1_000;
-    private long _averageGap = limitNanoseconds / 4;
+    private readonly long _limit;
+    private long _averageGap;
+
+    internal SpinBudget(long limitNanoseconds)
+    {
+        _limit = Current = limitNanoseconds;
+        _averageGap = limitNanoseconds / 4;
+    }
 
     /// <summary>Nanoseconds to spin before parking.</summary>
-    internal long Current { get; private set; } = limitNanoseconds;
+    internal long Current { get; private set; }
 
     /// <summary>Work was found after <paramref name="gap"/> nanoseconds without any.</summary>
     internal void Found(long gap)
     {
         // A long pause counts as a little over the limit only: one must not outweigh a hundred quick hand-overs after it.
-        _averageGap += (Math.Min(gap, limitNanoseconds * 2) - _averageGap) / 8;
-        Current = _averageGap >= limitNanoseconds ? Math.Min(Floor, limitNanoseconds) : Math.Min(limitNanoseconds, _averageGap * 4 + Floor);
+        _averageGap += (Math.Min(gap, _limit * 2) - _averageGap) / 8;
+        Current = _averageGap >= _limit ? Math.Min(Floor, _limit) : Math.Min(_limit, _averageGap * 4 + Floor);
     }
 }

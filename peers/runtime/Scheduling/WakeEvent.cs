@@ -10,7 +10,7 @@ internal sealed unsafe partial class WakeEvent : IIoHandler, IDisposable
     internal WakeEvent()
     {
         Handle = eventfd(0, CloseOnExec | NonBlocking);
-        if (Handle < 0) throw new Hosting.ErrnoException(Marshal.GetLastPInvokeError(), "eventfd: no descriptor to be had; raise the limit of open files");
+        if (Handle < 0) throw new ErrnoException(Marshal.GetLastPInvokeError(), "eventfd: no descriptor to be had; raise the limit of open files");
     }
 
     internal int Handle { get; }
