@@ -24,8 +24,8 @@ environment, read by start when it creates a cluster
   STORE    bluestore (default; on a sparse file) | filestore | memstore (fast, lost when the OSD ends)
   POOL     name of the pool, default archipelago
   MONPORT  port of the monitor, default 40100; the OSD takes free ones of the next 60
-  SIZE     bytes of the bluestore file, default 32G (suffixes K M G T)
-  MEMSIZE  bytes of the memstore, default 8G
+  SIZE     bytes of the bluestore file, default 32G, at least 1G (suffixes K M G T)
+  MEMSIZE  bytes of the memstore, default 8G, at least 1G
   AUTH     none (default) | cephx
   WAIT     seconds that start and start-osd wait for the first write, default 60
 
@@ -72,6 +72,7 @@ spawn() {                                    # NAME COMMAND...
   shift
   setsid "$@" >"$dir/$name.out" 2>&1 </dev/null 9>&- &
   echo $! >"$dir/$name.pid"
+  disown $!                                  # else bash reports its end on our stderr
   # Until the child has called exec its command line is ours and pid_of would take it for a stranger.
   while kill -0 $! 2>/dev/null && ! pid_of "$name" >/dev/null && [ -n "$(tr -d '\0' 2>/dev/null <"/proc/$!/cmdline")" ]; do sleep 0.01; done
 }
@@ -136,7 +137,10 @@ lock() {
 }
 
 bytes() {                                    # NAME VALUE
-  numfmt --from=iec -- "$2" 2>/dev/null || misuse "$1='$2': expected bytes, with a suffix K, M, G or T if you like"
+  local n
+  n=$(numfmt --from=iec -- "$2" 2>/dev/null) || misuse "$1='$2': expected bytes, with a suffix K, M, G or T if you like"
+  [ "$n" -ge 1073741824 ] || misuse "$1='$2': at least 1G"
+  echo "$n"
 }
 
 read_settings() {
@@ -262,7 +266,7 @@ create() {
   ceph-osd -c "$conf" -i 0 --mkfs --osd-uuid "$osd_uuid" >"$dir/mkfs.osd.out" 2>&1 9>&- &
   mkfs=$!
   until_done "asking the monitor for an OSD id" ceph -c "$conf" --connect-timeout 5 osd new "$osd_uuid" 0 >/dev/null
-  wait $mkfs || die "ceph-osd --mkfs ($store) failed: $(tail -n 5 "$dir/mkfs.osd.out")"
+  wait $mkfs || die "ceph-osd --mkfs ($store) failed: $(grep -m 3 -i error "$dir/mkfs.osd.out") (all of it: $dir/mkfs.osd.out)"
   spawn_osd
   daemon_osd=osd.0 until_done "creating pool $pool" ceph -c "$conf" --connect-timeout 5 osd pool create "$pool" 8 8 >/dev/null
   first_write
