@@ -27,7 +27,7 @@ public unsafe ref struct RadosWriteOp
     public readonly void Create(bool exclusive) => Native.rados_write_op_create(_handle, exclusive ? 1 : 0, null);
 
     /// <summary>Writes at the offset, creating the object if need be.</summary>
-    public void Write(ReadOnlySpan<byte> data, ulong offset)
+    public void Write(scoped ReadOnlySpan<byte> data, ulong offset)
     {
         _bytes += data.Length;
         fixed (byte* p = data)
@@ -35,7 +35,7 @@ public unsafe ref struct RadosWriteOp
     }
 
     /// <summary>Replaces the whole content.</summary>
-    public void WriteFull(ReadOnlySpan<byte> data)
+    public void WriteFull(scoped ReadOnlySpan<byte> data)
     {
         _bytes += data.Length;
         fixed (byte* p = data)
@@ -52,7 +52,7 @@ public unsafe ref struct RadosWriteOp
     public readonly void Remove() => Native.rados_write_op_remove(_handle);
 
     /// <summary>Sets an extended attribute, creating the object if need be.</summary>
-    public void SetAttribute(ReadOnlySpan<byte> attribute, ReadOnlySpan<byte> value)
+    public void SetAttribute(scoped ReadOnlySpan<byte> attribute, scoped ReadOnlySpan<byte> value)
     {
         Unsafe.SkipInit(out NulTerminated a);
         if (!Accept(a.Set(attribute)))
@@ -66,7 +66,7 @@ public unsafe ref struct RadosWriteOp
     /// ECANCELED unless the attribute has exactly this value: the compare of a compare-and-set. (Unless
     /// <see cref="CompletionQueue.CancelAll"/> was called this errno then says that nothing was applied.)
     /// </summary>
-    public void CompareAttribute(ReadOnlySpan<byte> attribute, ReadOnlySpan<byte> value)
+    public void CompareAttribute(scoped ReadOnlySpan<byte> attribute, scoped ReadOnlySpan<byte> value)
     {
         const byte equal = 1;
         Unsafe.SkipInit(out NulTerminated a);
@@ -82,7 +82,7 @@ public unsafe ref struct RadosWriteOp
         => Native.rados_write_op_set_alloc_hint2(_handle, objectSize, writeSize, 0);
 
     /// <summary>Calls a method of an object class on the OSD, for example to assert a lock.</summary>
-    public void Execute(ReadOnlySpan<byte> cls, ReadOnlySpan<byte> method, ReadOnlySpan<byte> input)
+    public void Execute(scoped ReadOnlySpan<byte> cls, scoped ReadOnlySpan<byte> method, scoped ReadOnlySpan<byte> input)
     {
         Unsafe.SkipInit(out NulTerminated c);
         Unsafe.SkipInit(out NulTerminated m);
@@ -97,7 +97,7 @@ public unsafe ref struct RadosWriteOp
     /// Submits, on the thread of the pool's queue; answers as described at <see cref="RadosPool"/>, and EINVAL if a
     /// part was malformed or the set was submitted before. After EAGAIN the same set may be submitted again.
     /// </summary>
-    public int Submit(RadosPool pool, ReadOnlySpan<byte> name, object? state, long token = 0)
+    public int Submit(RadosPool pool, scoped ReadOnlySpan<byte> name, object? state, long token = 0)
     {
         if (_errno != 0)
             return _errno;
