@@ -62,14 +62,16 @@ public sealed unsafe class ObjectTests(MemoryCluster cluster) : IDisposable
     }
 
     [Fact]
-    public void Zero_clears_a_range_and_neither_extends_nor_creates()
+    public void Zero_clears_a_range_cuts_at_the_end_and_creates_nothing()
     {
         byte[] data = Client.Bytes(100, 1);
         _client.Write("a", data);
         Assert.Equal(0, _client.Await(_client.Pool.Zero(Client.Name("a"), 10, 20, null)).Errno);
         Assert.Equal([.. data[..10], .. new byte[20], .. data[30..]], _client.Read("a", 200));
         Assert.Equal(0, _client.Await(_client.Pool.Zero(Client.Name("a"), 90, 1000, null)).Errno);
-        Assert.Equal(100ul, _client.Stat("a").ObjectSize);
+        Assert.Equal(90ul, _client.Stat("a").ObjectSize);
+        Assert.Equal(0, _client.Await(_client.Pool.Zero(Client.Name("a"), 95, 1000, null)).Errno);
+        Assert.Equal(90ul, _client.Stat("a").ObjectSize);
         Assert.Equal(0, _client.Await(_client.Pool.Zero(Client.Name("none"), 0, 10, null)).Errno);
         Assert.Equal(RadosErrno.ENOENT, _client.Stat("none").Errno);
     }

@@ -99,7 +99,8 @@ public sealed unsafe partial class RadosPool
 
     /// <summary>
     /// Calls a method of an object class on the OSD. Returns its errno; <paramref name="outputLength"/> is what it
-    /// put into <paramref name="output"/>. ERANGE if that is too small, EOPNOTSUPP (95) for an unknown class.
+    /// put into <paramref name="output"/>. ERANGE if that is too small, EOPNOTSUPP (95) for an unknown method or
+    /// class, EPERM for a class that the OSD is not to load.
     /// </summary>
     public int Execute(
         string obj, string cls, string method, ReadOnlySpan<byte> input, Span<byte> output, out int outputLength)

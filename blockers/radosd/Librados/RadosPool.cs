@@ -107,7 +107,11 @@ public sealed unsafe partial class RadosPool
         return op.Submit(this, name, state, token);
     }
 
-    /// <summary>Makes the range read as zeros; the store may free it. Never extends nor creates the object.</summary>
+    /// <summary>
+    /// Makes the range read as zeros; the store may free it. Never extends nor creates the object, and a range that
+    /// reaches its end <b>cuts</b> it: the OSD makes a truncate of it. Who needs the size kept adds a truncate to the
+    /// same <see cref="RadosWriteOp"/>.
+    /// </summary>
     public int Zero(ReadOnlySpan<byte> name, ulong offset, ulong length, object? state, long token = 0)
     {
         using var op = RadosWriteOp.Create();

@@ -42,7 +42,8 @@ public unsafe ref struct RadosWriteOp
             Native.rados_write_op_write_full(_handle, p, (nuint)data.Length);
     }
 
-    /// <summary>Makes the range read as zeros; neither extends nor creates the object.</summary>
+    /// <summary>Makes the range read as zeros; neither extends nor creates the object. A range that reaches the
+    /// object's end cuts it there (the OSD makes a truncate of it).</summary>
     public readonly void Zero(ulong offset, ulong length) => Native.rados_write_op_zero(_handle, offset, length);
 
     /// <summary>Sets the size in bytes; nothing happens if there is no object.</summary>
