@@ -77,4 +77,27 @@ public sealed class ConnectTests(MemoryCluster cluster)
         Assert.True(RadosCluster.LibraryVersion.Major >= 3);
         Assert.Throws<InvalidOperationException>(() => rados.SetOption("rados_osd_op_timeout", "3"));
     }
+
+    [Fact]
+    public void With_cephx_a_user_with_a_key_gets_in_and_others_do_not()
+    {
+        using var guarded = new DevCluster("memstore", authentication: "cephx");
+        using (var client = new Client(guarded))
+        {
+            Assert.Equal(0, client.Write("a", [1]));
+            Assert.Equal([1], client.Read("a", 10));
+        }
+        Assert.Contains("client.nobody", Refused("nobody", _ => { }).Message);
+        string wrong = Path.Combine(guarded.Directory, "other-keyring");
+        File.WriteAllText(wrong, "[client.admin]\n\tkey = AQBSdFhcAAAAABAAa3vZ3rKuUTZsbkBQ2wUMlw==\n");
+        Assert.Contains("key", Refused("admin", rados => rados.SetOption("keyring", wrong)).Message);
+
+        RadosException Refused(string user, Action<RadosCluster> change)
+        {
+            using var rados = RadosCluster.Create(user);
+            rados.ReadConfigFile(guarded.ConfigFile);
+            change(rados);
+            return Assert.Throws<RadosException>(() => rados.Connect(TimeSpan.FromSeconds(20)));
+        }
+    }
 }

@@ -12,14 +12,15 @@ public partial class DevCluster : IDisposable
     private const int SignalStop = 19;
     private const int SignalContinue = 18;
 
-    public DevCluster(string store)
+    public DevCluster(string store, string authentication = "none")
     {
         Directory = System.IO.Directory.CreateTempSubdirectory("archipelago-rados-").FullName;
         for (int attempt = 1; ; attempt++)
         {
             // Below the kernel's range of ephemeral ports, so that only another cluster can be in the way.
             MonitorPort = 20000 + (Random.Shared.Next(180) * 64);
-            Outcome outcome = Script("start", Directory, ("STORE", store), ("MONPORT", $"{MonitorPort}"));
+            Outcome outcome = Script(
+                "start", Directory, ("STORE", store), ("MONPORT", $"{MonitorPort}"), ("AUTH", authentication));
             if (outcome.ExitCode == 0)
                 return;
             if (attempt < 20 && outcome.Error.Contains("is in use"))

@@ -16,6 +16,7 @@ public sealed unsafe partial class CompletionQueue
     internal void Settle(TimeSpan grace)
     {
         Close();
+        Unpark();       // the caller polls; nobody is to be woken any more
         if (!WaitForCallbacks(grace))
         {
             CancelAll();
