@@ -52,10 +52,6 @@ internal static unsafe partial class Native
         nint pool, byte* name, nint completion, byte* attribute, byte* buffer, nuint length);
 
     [LibraryImport(Library)]
-    internal static partial int rados_aio_setxattr(
-        nint pool, byte* name, nint completion, byte* attribute, byte* value, nuint length);
-
-    [LibraryImport(Library)]
     internal static partial int rados_aio_rmxattr(nint pool, byte* name, nint completion, byte* attribute);
 
     [LibraryImport(Library)]
