@@ -3,14 +3,15 @@ using System.Runtime.InteropServices;
 namespace Archipelago.Xseg.Layout;
 
 /// <summary>
-/// One request (768 bytes, twelve cache lines, of which the first two are hot). The issuer fills it, the holder answers it.
+/// One request (1,088 bytes, seventeen cache lines, of which the first two are hot; an odd number, so that the hot lines of
+/// different slots fall into different cache sets). The issuer fills it, the holder answers it.
 /// Slot numbers tell the issuer: port = slot / slots-per-port.
 /// </summary>
 [StructLayout(LayoutKind.Explicit, Size = Size)]
 public unsafe struct RequestSlot
 {
     /// <summary>Bytes in a slot.</summary>
-    public const int Size = 768;
+    public const int Size = 1088;
     /// <summary>Longest target name in bytes.</summary>
     public const int MaxTarget = 256;
     /// <summary>Extents inside the slot: requests of up to 96 KiB (92 KiB if misaligned) need no indirect page.</summary>
@@ -67,7 +68,7 @@ public unsafe struct RequestSlot
     [FieldOffset(76)] public uint Parent;
     /// <summary>Generation of <see cref="Parent"/>.</summary>
     [FieldOffset(80)] public uint ParentGeneration;
-    /// <summary>Bytes of the second name in the slot's data (COPY, RENAME: the source); 0 if none.</summary>
+    /// <summary>Bytes of <see cref="Source"/>; 0 if none.</summary>
     [FieldOffset(84)] public uint SourceLength;
     /// <summary>Bytes done, or an op's numeric result (INFO: the size).</summary>
     [FieldOffset(88)] public ulong Serviced;
@@ -90,8 +91,10 @@ public unsafe struct RequestSlot
     [FieldOffset(160)] public fixed ulong Indirect[MaxIndirect];
     /// <summary>The first extents, see <see cref="Extent"/>.</summary>
     [FieldOffset(192)] public fixed ulong Extents[InlineExtents];
-    /// <summary>Result bytes of HASH and lock cookies; 64 bytes.</summary>
+    /// <summary>Result bytes of HASH and OPEN; for ACQUIRE and RELEASE the owner's cookie, set by the issuer. 64 bytes.</summary>
     [FieldOffset(384)] public fixed byte Result[64];
     /// <summary>Name of the target.</summary>
     [FieldOffset(512)] public fixed byte Target[MaxTarget];
+    /// <summary>A second name: the source of COPY, the new name of RENAME.</summary>
+    [FieldOffset(768)] public fixed byte Source[MaxTarget];
 }

@@ -26,7 +26,21 @@ public sealed unsafe class PagePool
 
     /// <summary>Claims a free page for <paramref name="slot"/>; false if the share is used up.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryTake(uint slot, out Extent extent)
+    public bool TryTake(uint slot, out Extent extent) => TryClaim(PageState.Slot, slot, out extent);
+
+    /// <summary>
+    /// Claims a free page to be lent once: fill it, set it as an extent of the answer, and give it to <see cref="Limbo.Add"/>,
+    /// which frees it when the borrower is done. Only requests of <paramref name="flow"/> may read it.
+    /// </summary>
+    public bool TryLend(uint flow, out Extent extent)
+    {
+        if (!TryClaim(PageState.Lent, _port, out extent)) return false;
+        Shared.Store(ref _segment.PageAt(extent.Page)->Flow, (ushort)flow);
+        return true;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryClaim(PageState state, uint owner, out Extent extent)
     {
         while (_count > 0)
         {
@@ -35,7 +49,7 @@ public sealed unsafe class PagePool
             var word = new PageWord(Volatile.Read(ref entry->Word));
             uint generation = word.Generation + 1;
             if (word.State == PageState.Free && word.Owner == _port
-                && Shared.TrySwap(ref entry->Word, word.Value, new PageWord(PageState.Slot, slot, generation).Value))
+                && Shared.TrySwap(ref entry->Word, word.Value, new PageWord(state, owner, generation).Value))
             {
                 extent = new Extent(page, generation);
                 return true;

@@ -39,6 +39,16 @@ public sealed unsafe partial class Port
         Shared.Copy(target, slot->Target);
     }
 
+    /// <summary>Sets the second name of a prepared request.</summary>
+    public void SetSource(in Request request, ReadOnlySpan<byte> source)
+    {
+        Shared.Copy(source, request.Pointer->Source);
+        Shared.Store(ref request.Pointer->SourceLength, (uint)source.Length);
+    }
+
+    /// <summary>Sets the deadline, CLOCK_BOOTTIME nanoseconds.</summary>
+    public void SetDeadline(in Request request, ulong deadline) => Shared.Store(ref request.Pointer->Deadline, deadline);
+
     /// <summary>Makes a prepared request part of <paramref name="parent"/>: its trace, deadline, path, and no data of its own.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void SetParent(in Request child, in Request parent)

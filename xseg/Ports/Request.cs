@@ -49,6 +49,8 @@ public readonly unsafe struct Request : IEquatable<Request>
     public Hash128 Hash => new(_slot->HashLow, _slot->HashHigh);
     /// <summary>Name of the target.</summary>
     public ReadOnlySpan<byte> Target => new(_slot->Target, Math.Min(_slot->TargetLength, (ushort)RequestSlot.MaxTarget));
+    /// <summary>Second name (the source of COPY).</summary>
+    public ReadOnlySpan<byte> Source => new(_slot->Source, (int)Math.Min(_slot->SourceLength, RequestSlot.MaxTarget));
     /// <summary>Deadline in CLOCK_BOOTTIME nanoseconds, 0 for none.</summary>
     public ulong Deadline => _slot->Deadline;
     /// <summary>Trace id or 0.</summary>
