@@ -11,7 +11,7 @@ namespace Archipelago.Cached;
 /// without copying; everything else goes through <see cref="ReadPath"/>, <see cref="WritePath"/>, <see cref="FlushPath"/> or
 /// <see cref="ObjectOps"/>. All state that matters is in the segment: a killed cache comes back warm, with its dirty pages.
 /// </summary>
-public sealed class CachedPeer(CachedOptions options) : Peer
+public sealed partial class CachedPeer(CachedOptions options) : Peer
 {
     private Store _store = null!;
     private Destager _destager = null!;
