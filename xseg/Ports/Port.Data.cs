@@ -86,9 +86,10 @@ public sealed unsafe partial class Port
     public bool TryAttachPages(in Request request, bool payload)
     {
         var slot = request.Pointer;
+        bool listing = slot->Op == (byte)XsegOp.MapRead;
         ulong length = Volatile.Read(ref slot->Length);
-        if (length > RequestSlot.MaxData) return false;
-        int count = Request.PagesFor(slot->Offset, length);
+        if (!listing && length > RequestSlot.MaxData) return false;
+        int count = listing ? 1 : Request.PagesFor(slot->Offset, length);
         int lists = count <= RequestSlot.InlineExtents ? 0 : (count - RequestSlot.InlineExtents + RequestSlot.ExtentsPerIndirect - 1) / RequestSlot.ExtentsPerIndirect;
         if (Pages.Count < lists + (payload ? count : 0)) return false;
         for (int i = 0; i < lists; i++)
