@@ -7,17 +7,16 @@ public sealed class ConfigSchema
     public ConfigSchema(params IEnumerable<SectionSpec> sections)
     {
         Sections = [.. sections];
-        foreach (SectionSpec section in Sections)
+        for (int i = 0; i < Sections.Count; i++)
         {
-            foreach (SectionSpec other in Sections)
+            SectionSpec section = Sections[i];
+            bool clash = Sections.Take(i).Any(other =>
+                section.Kind == other.Kind
+                && section.IsNamed == other.IsNamed
+                && (section.VariantName == other.VariantName || (section.VariantName is null) != (other.VariantName is null)));
+            if (clash)
             {
-                bool clash = section.Kind == other.Kind
-                    && section.IsNamed == other.IsNamed
-                    && (section.VariantName == other.VariantName || (section.VariantName is null) != (other.VariantName is null));
-                if (!ReferenceEquals(section, other) && clash)
-                {
-                    throw new ArgumentException($"section [{section.Title}] is declared twice", nameof(sections));
-                }
+                throw new ArgumentException($"section [{section.Title}] is declared twice", nameof(sections));
             }
         }
     }

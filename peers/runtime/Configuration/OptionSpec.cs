@@ -79,5 +79,5 @@ public sealed class OptionSpec<T> : OptionSpec
     internal override ConfigValue? Parse(string text, string baseDirectory, ConfigOrigin origin, out string? why) =>
         _type.TryParse(text, baseDirectory, out T value, out why) ? new ConfigValue<T>(value, _type.Format(value), origin) : null;
 
-    internal override ConfigValue DefaultValue() => new ConfigValue<T>(_default!, DefaultText ?? "", ConfigOrigin.Default);
+    internal override ConfigValue DefaultValue() => new ConfigValue<T>(_default!, _type.Format(_default!), ConfigOrigin.Default);
 }

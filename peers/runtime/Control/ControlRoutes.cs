@@ -109,11 +109,11 @@ public static class ControlRoutes
         {
             await foreach (T item in items.WithCancellation(aborted).ConfigureAwait(false))
             {
-                context.Response.ContentType = Lines;
+                Begin(context);
                 await LineAsync(context, "item", json => JsonSerializer.Serialize(json, item, type)).ConfigureAwait(false);
             }
 
-            context.Response.ContentType ??= Lines;
+            Begin(context);
             await LineAsync(context, "end", json => json.WriteBooleanValue(true)).ConfigureAwait(false);
         }
         catch (Exception e) when (context.Response.HasStarted && !aborted.IsCancellationRequested)
@@ -121,6 +121,15 @@ public static class ControlRoutes
             ErrnoException error = ControlServer.ToErrno(context, e);
             await LineAsync(context, "error", json => JsonSerializer.Serialize(json, ControlError.Of(error), ControlJson.Default.ControlError))
                 .ConfigureAwait(false);
+        }
+    }
+
+    // Not before the first item: what fails until then is answered with a status of its own.
+    private static void Begin(HttpContext context)
+    {
+        if (!context.Response.HasStarted)
+        {
+            context.Response.ContentType = Lines;
         }
     }
 

@@ -26,13 +26,11 @@ public sealed class ControlServer : IAsyncDisposable
 
     private readonly WebApplication _application;
     private readonly ControlSocket _socket;
-    private readonly ILogger _log;
 
-    private ControlServer(WebApplication application, ControlSocket socket, ILogger log)
+    private ControlServer(WebApplication application, ControlSocket socket)
     {
         _application = application;
         _socket = socket;
-        _log = log;
     }
 
     /// <summary>The absolute path of the socket.</summary>
@@ -54,8 +52,8 @@ public sealed class ControlServer : IAsyncDisposable
         try
         {
             application = Build(options, socket, logging);
-            var server = new ControlServer(application, socket, logging.CreateLogger("archipelago.control"));
-            application.Use(server.GuardAsync);
+            var server = new ControlServer(application, socket);
+            application.Use(GuardAsync);
             MapOwn(application, status, metrics);
             foreach (IControlEndpoints peer in peers)
             {
@@ -87,13 +85,24 @@ public sealed class ControlServer : IAsyncDisposable
         _socket.Dispose();
     }
 
-    internal static ErrnoException ToErrno(HttpContext context, Exception e) => e switch
+    /// <summary>What the client is told of an exception. One that nobody foresaw goes to the log in full.</summary>
+    internal static ErrnoException ToErrno(HttpContext context, Exception e)
     {
-        ErrnoException known => known,
-        Microsoft.AspNetCore.Http.BadHttpRequestException bad => new ErrnoException(HttpErrors.ErrnoOf(bad.StatusCode), bad.Message, bad),
-        OperationCanceledException => new ErrnoException(Errno.ECANCELED, $"{context.Request.Method} {context.Request.Path}: cancelled", e),
-        _ => new ErrnoException(Errno.EIO, $"{context.Request.Method} {context.Request.Path}: internal error ({e.GetType().Name}: {e.Message}); see the log", e),
-    };
+        string request = $"{context.Request.Method} {context.Request.Path}";
+        switch (e)
+        {
+            case ErrnoException known:
+                return known;
+            case Microsoft.AspNetCore.Http.BadHttpRequestException bad:
+                return new ErrnoException(HttpErrors.ErrnoOf(bad.StatusCode), bad.Message, bad);
+            case OperationCanceledException:
+                return new ErrnoException(Errno.ECANCELED, $"{request}: cancelled", e);
+            default:
+                context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("archipelago.control")
+                    .LogError(e, "control request failed: {Request}", request);
+                return new ErrnoException(Errno.EIO, $"{request}: internal error ({e.GetType().Name}: {e.Message}); see the log", e);
+        }
+    }
 
     private static WebApplication Build(ControlOptions options, ControlSocket socket, ILoggerFactory logging)
     {
@@ -138,7 +147,7 @@ public sealed class ControlServer : IAsyncDisposable
     {
         foreach (string url in application.Urls)
         {
-            if (Uri.TryCreate(url, UriKind.Absolute, out Uri? uri) && uri.Host.Length > 0 && uri.Port > 0)
+            if (Uri.TryCreate(url, UriKind.Absolute, out Uri? uri) && IPAddress.TryParse(uri.Host.Trim('[', ']'), out _))
             {
                 return uri.Port;
             }
@@ -148,7 +157,7 @@ public sealed class ControlServer : IAsyncDisposable
     }
 
     // Around every request: errors become JSON, and what no endpoint answered becomes an error.
-    private async Task GuardAsync(HttpContext context, RequestDelegate next)
+    private static async Task GuardAsync(HttpContext context, RequestDelegate next)
     {
         try
         {
@@ -171,11 +180,6 @@ public sealed class ControlServer : IAsyncDisposable
         catch (Exception e)
         {
             ErrnoException error = ToErrno(context, e);
-            if (e is not (ErrnoException or Microsoft.AspNetCore.Http.BadHttpRequestException))
-            {
-                _log.LogError(e, "control request failed: {Method} {Path}", context.Request.Method, context.Request.Path);
-            }
-
             if (context.Response.HasStarted)
             {
                 context.Abort();

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
+using Microsoft.Win32.SafeHandles;
 
 namespace Archipelago.Runtime.Control;
 
@@ -16,9 +17,9 @@ internal sealed partial class ControlSocket : IDisposable
     private const int LockNonBlocking = 4;
     private const uint OwnerOnly = 0x180; // 0600
 
-    private readonly FileStream _lock;
+    private readonly SafeFileHandle _lock;
 
-    private ControlSocket(string path, FileStream heldLock)
+    private ControlSocket(string path, SafeFileHandle heldLock)
     {
         Path = path;
         _lock = heldLock;
@@ -41,7 +42,7 @@ internal sealed partial class ControlSocket : IDisposable
                 $"control socket {full}: {bytes} bytes, but a socket's path has at most {ControlOptions.MaxSocketPathBytes}; choose a shorter one ([control] socket)");
         }
 
-        FileStream heldLock = OpenLock(full);
+        SafeFileHandle heldLock = OpenLock(full);
         try
         {
             TakeLock(full, heldLock);
@@ -91,8 +92,10 @@ internal sealed partial class ControlSocket : IDisposable
         _lock.Dispose();
     }
 
-    private static FileStream OpenLock(string path)
+    // Opened by hand: a FileStream takes a lock of its own at once, and so cannot tell us who holds it.
+    private static SafeFileHandle OpenLock(string path)
     {
+        const int ReadWriteCreateCloseOnExec = 0x2 | 0x40 | 0x80000;
         try
         {
             string directory = System.IO.Path.GetDirectoryName(path)!;
@@ -100,40 +103,37 @@ internal sealed partial class ControlSocket : IDisposable
             {
                 Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
             }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            int errno = e is UnauthorizedAccessException ? Errno.EACCES : Errno.EIO;
+            throw new ErrnoException(errno, $"control socket {path}: {e.Message}; choose another path ([control] socket)", e);
+        }
 
-            return new FileStream(path + ".lock", new FileStreamOptions
-            {
-                Mode = FileMode.OpenOrCreate,
-                Access = FileAccess.ReadWrite,
-                Share = FileShare.ReadWrite | FileShare.Delete,
-                BufferSize = 0,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-            });
-        }
-        catch (UnauthorizedAccessException e)
+        int file = open(path + ".lock", ReadWriteCreateCloseOnExec, OwnerOnly);
+        if (file < 0)
         {
-            throw new ErrnoException(Errno.EACCES, $"control socket {path}: {e.Message}; choose another path ([control] socket)", e);
+            int errno = Marshal.GetLastPInvokeError();
+            throw new ErrnoException(errno, $"control socket {path}: cannot open {path}.lock: {Errno.Describe(errno)}; choose another path ([control] socket)");
         }
-        catch (IOException e)
-        {
-            throw new ErrnoException(Errno.EIO, $"control socket {path}: {e.Message}; choose another path ([control] socket)", e);
-        }
+
+        return new SafeFileHandle(file, ownsHandle: true);
     }
 
-    private static void TakeLock(string path, FileStream file)
+    private static void TakeLock(string path, SafeFileHandle file)
     {
-        if (flock((int)file.SafeFileHandle.DangerousGetHandle(), LockExclusive | LockNonBlocking) != 0)
+        if (flock(file, LockExclusive | LockNonBlocking) != 0)
         {
             Span<byte> owner = stackalloc byte[20];
-            string pid = Encoding.ASCII.GetString(owner[..file.Read(owner)]).Trim();
+            string pid = Encoding.ASCII.GetString(owner[..RandomAccess.Read(file, owner, 0)]).Trim();
             string who = pid.Length > 0 ? $"process {pid}" : "another process";
             throw new ErrnoException(
                 Errno.EADDRINUSE,
                 $"control socket {path}: {who} serves it; stop that one with `archipelago down`, or choose another path ([control] socket)");
         }
 
-        file.SetLength(0);
-        file.Write(Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"));
+        RandomAccess.SetLength(file, 0);
+        RandomAccess.Write(file, Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"), 0);
     }
 
     private static void RemoveStale(string path)
@@ -181,7 +181,10 @@ internal sealed partial class ControlSocket : IDisposable
     }
 
     [LibraryImport("libc", SetLastError = true)]
-    private static partial int flock(int file, int operation);
+    private static partial int flock(SafeFileHandle file, int operation);
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int open(string path, int flags, uint mode);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int fchmod(int file, uint mode);

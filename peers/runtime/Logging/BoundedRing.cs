@@ -76,14 +76,15 @@ internal sealed class BoundedRing<T>
         public long Ticket;
         public T? Item;
     }
+}
 
-    // A cache line and its neighbour each, so that producers and consumer do not take the line from each other.
-    [StructLayout(LayoutKind.Explicit, Size = 384)]
-    private struct Cursors
-    {
-        [FieldOffset(128)]
-        public long Tail;
-        [FieldOffset(256)]
-        public long Head;
-    }
+// A cache line and its neighbour each, so that producers and consumer do not take the line from each other. Not nested: a type
+// with an explicit layout must not be generic.
+[StructLayout(LayoutKind.Explicit, Size = 384)]
+internal struct Cursors
+{
+    [FieldOffset(128)]
+    public long Tail;
+    [FieldOffset(256)]
+    public long Head;
 }

@@ -1,4 +1,5 @@
 using Archipelago.Runtime.Hosting;
+using Archipelago.Runtime.Metrics;
 using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Runtime.Logging;
@@ -26,6 +27,13 @@ public sealed class LoggingSetup : IDisposable
             .SetMinimumLevel(options.Level)
             .AddProvider(new QueuedLoggerProvider(writer, options, clock ?? SystemClock.Instance)));
         return new LoggingSetup(writer, factory);
+    }
+
+    /// <summary>Shows the writer's counts as metrics.</summary>
+    public void AddMetrics(MetricsRegistry metrics)
+    {
+        metrics.Counter("log.dropped", "{event}", "Log events dropped because the queue was full.", () => Writer.Dropped);
+        metrics.Counter("log.failed", "{event}", "Log lines that standard error did not take.", () => Writer.Failed);
     }
 
     /// <inheritdoc/>
