@@ -87,6 +87,9 @@ public sealed class ControlTests
         await using ControlFixture f = await ControlFixture.StartAsync();
         Assert.Contains("\"EINVAL\"", await f.RawPostAsync("{\"name\":\"a\",\"size\":1}", "text/plain"), StringComparison.Ordinal);
         Assert.Contains("\"EFBIG\"", await f.RawPostAsync(new string(' ', (1 << 20) + 1)), StringComparison.Ordinal);
+        var large = new VolumeRequest(new string('x', ControlServer.MaxBodyBytes), 1);
+        Assert.Equal(Errno.EFBIG, (await Assert.ThrowsAsync<ErrnoException>(() =>
+            f.Client.PostAsync("/v1/volumes", large, TestJson.Default.VolumeRequest, TestJson.Default.VolumeAnswer))).Errno);
         Assert.StartsWith("HTTP/1.1 400 ", await f.RawAsync("\0\u0001garbage\r\n\r\n"), StringComparison.Ordinal);
         Assert.Contains("\"EINVAL\"", await f.RawAsync("POST /v1/volumes HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"), StringComparison.Ordinal);
         Assert.True((await f.Client.HealthAsync()).IsOk);

@@ -90,7 +90,14 @@ public sealed class ControlClient : IDisposable
 
     private static HttpRequestMessage WithBody<T>(HttpMethod method, string path, T body, JsonTypeInfo<T> type)
     {
-        var content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(body, type));
+        byte[] json = JsonSerializer.SerializeToUtf8Bytes(body, type);
+        if (json.Length > ControlServer.MaxBodyBytes)
+        {
+            // The server would refuse it and close before it has read all, which a client sees as a broken connection.
+            throw new ErrnoException(Errno.EFBIG, $"{path}: a request of {json.Length} bytes, but at most {ControlServer.MaxBodyBytes} are taken");
+        }
+
+        var content = new ByteArrayContent(json);
         content.Headers.ContentType = new MediaTypeHeaderValue(JsonType);
         return new HttpRequestMessage(method, path) { Content = content };
     }

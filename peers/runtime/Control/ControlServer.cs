@@ -20,8 +20,10 @@ namespace Archipelago.Runtime.Control;
 /// </summary>
 public sealed class ControlServer : IAsyncDisposable
 {
+    /// <summary>Larger request bodies are refused with EFBIG.</summary>
+    public const int MaxBodyBytes = 1 << 20;
+
     private const int MinPoolThreads = 16;
-    private const int MaxBodyBytes = 1 << 20;
     private const string PrometheusType = "text/plain; version=0.0.4; charset=utf-8";
 
     private readonly WebApplication _application;

@@ -19,12 +19,15 @@ public sealed class LoggingSetup : IDisposable
     /// <summary>The queue and its counts.</summary>
     public LogWriter Writer { get; }
 
-    /// <summary>Logging to a stream, standard error if null.</summary>
+    /// <summary>
+    /// Logging to a stream, standard error if null. What the web server says about itself is seen from warnings on, or at debug.
+    /// </summary>
     public static LoggingSetup Create(LogOptions options, Stream? output = null, IClock? clock = null)
     {
         var writer = new LogWriter(output ?? Console.OpenStandardError(), options);
         ILoggerFactory factory = LoggerFactory.Create(builder => builder
             .SetMinimumLevel(options.Level)
+            .AddFilter("Microsoft", options.Level < LogLevel.Warning && options.Level > LogLevel.Debug ? LogLevel.Warning : options.Level)
             .AddProvider(new QueuedLoggerProvider(writer, options, clock ?? SystemClock.Instance)));
         return new LoggingSetup(writer, factory);
     }
