@@ -29,6 +29,9 @@ public sealed class BenchRunner(BenchOptions options, Segment segment, ILoggerFa
 {
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>Pages that a run needs for itself, beside those of its target.</summary>
+    public static int PagesNeeded(BenchOptions options) => Transfers.PagesNeeded(options);
+
     private readonly string _portName = $"bench.{Environment.ProcessId}.{Guid.NewGuid().ToString("n")[..8]}";
     private volatile BenchRun? _run;
 
