@@ -25,9 +25,12 @@ public sealed unsafe partial class Port
     public void Connect(int server)
     {
         if (_clientLinks[server] != null) return;
-        _clientLinks[server] = new ClientLink(
+        var link = new ClientLink(
             new RingProducer(Segment.RingAt(Number, server, 0), Segment.RingCapacity),
             new RingConsumer(Segment.RingAt(Number, server, 1), Segment.RingCapacity));
+        // Replies to a predecessor: its slots are fenced, and the ring must have room for ours.
+        link.Replies.Clear();
+        _clientLinks[server] = link;
         _servers |= 1ul << server;
         Shared.Or(ref Segment.PortAt(server)->Inbound, 1ul << Number);
     }
@@ -58,6 +61,8 @@ public sealed unsafe partial class Port
         var replies = _clientLinks[server]!.Replies;
         while (replies.TryPop(out uint number, out uint generation))
         {
+            // Before the slot can be used again: so the ring, as large as the slots, has room for every reply.
+            replies.PublishHead();
             var slot = Segment.SlotAt(number);
             if (slot != null && number >> Segment.SlotShift == (uint)Number
                 && Volatile.Read(ref slot->Word) == new SlotWord(SlotState.Replied, server, generation).Value)
@@ -74,7 +79,7 @@ public sealed unsafe partial class Port
         return false;
     }
 
-    /// <summary>Tells the server's producer how far the replies were read. Once per batch.</summary>
+    /// <summary>Ends a batch of <see cref="TryReceive"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void EndReceive(int server) => _clientLinks[server]!.Replies.PublishHead();
 

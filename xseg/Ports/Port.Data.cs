@@ -80,14 +80,17 @@ public sealed unsafe partial class Port
 
     /// <summary>
     /// Gives a request pages for its whole range (WRITE, or READ into own pages), or only room for the list of extents where a
-    /// READ is to be answered with lent pages. False, with nothing changed, if the share is used up.
+    /// READ is to be answered with lent pages. False, with nothing changed, if the share is used up, or if the slot no longer
+    /// holds a length that a request may have.
     /// </summary>
     public bool TryAttachPages(in Request request, bool payload)
     {
         var slot = request.Pointer;
-        int count = Request.PagesFor(slot->Offset, slot->Length);
+        bool listing = slot->Op == (byte)XsegOp.MapRead;
+        ulong length = Volatile.Read(ref slot->Length);
+        if (!listing && length > RequestSlot.MaxData) return false;
+        int count = listing ? 1 : Request.PagesFor(slot->Offset, length);
         int lists = count <= RequestSlot.InlineExtents ? 0 : (count - RequestSlot.InlineExtents + RequestSlot.ExtentsPerIndirect - 1) / RequestSlot.ExtentsPerIndirect;
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, RequestSlot.MaxExtents);
         if (Pages.Count < lists + (payload ? count : 0)) return false;
         for (int i = 0; i < lists; i++)
         {
@@ -97,11 +100,16 @@ public sealed unsafe partial class Port
         }
 
         if (!payload) return true;
-        request.TryData(out var data);
+        var data = OwnData(request, count);
         for (int i = 0; i < count; i++)
         {
             if (!Pages.TryTake(request.Slot, out var page)) return Undo(request);
-            data.Set(i, page);
+            if (!data.Set(i, page))
+            {
+                Pages.Give(page.Page);
+                return Undo(request);
+            }
+
             Shared.Store(ref slot->ExtentCount, (ushort)(i + 1));
         }
 
@@ -115,10 +123,12 @@ public sealed unsafe partial class Port
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void AttachForeign(in Request request, int index, Extent extent)
     {
-        request.TryData(out var data);
-        data.Set(index, extent);
+        if (!OwnData(request, RequestSlot.MaxExtents).Set(index, extent)) return;
         if (request.Pointer->ExtentCount <= index) Shared.Store(ref request.Pointer->ExtentCount, (ushort)(index + 1));
     }
+
+    /// <summary>The request's own list, whatever its slot says by now about its root.</summary>
+    private RequestData OwnData(in Request request, int count) => new(Segment, request.Pointer, request.Slot, 0, count);
 
     private bool Undo(in Request request)
     {

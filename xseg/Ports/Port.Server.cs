@@ -25,8 +25,13 @@ public sealed unsafe partial class Port
     {
         var link = _requestLinks[client];
         if (link != null)
+        {
             while (link.TryPop(out uint slot, out uint generation))
                 if (Accept(client, slot, generation, out request)) return true;
+            // What was passed over must make room even if the batch has nothing to end.
+            link.PublishHead();
+        }
+
         request = default;
         return false;
     }
@@ -63,11 +68,18 @@ public sealed unsafe partial class Port
 
     /// <summary>
     /// Answers a request that this port accepted. Serviced and the data must be in place. The client is woken by
-    /// <see cref="Kick"/>.
+    /// <see cref="Kick"/>. A late reply (to a request that is not Running here any more) is ignored and counted.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Reply(in Request request, int status)
     {
+        // Nobody but us moves it on from Running: if it has moved, the reply is late or the slot was damaged.
+        if (Volatile.Read(ref request.Pointer->Word) != new SlotWord(SlotState.Running, Number, request.Generation).Value)
+        {
+            Shared.Count(ref _entry->StaleEntries);
+            return;
+        }
+
         Shared.Store(ref request.Pointer->Status, (uint)status);
         // The word is the commit: from here on the answer is the issuer's, whatever becomes of us and of the ring.
         Shared.Store(ref request.Pointer->Word, new SlotWord(SlotState.Replied, Number, request.Generation).Value);
@@ -77,7 +89,7 @@ public sealed unsafe partial class Port
     private void PushReply(int client, uint slot, uint generation)
     {
         var ring = _replyProducers[client] ??= new RingProducer(Segment.RingAt(client, Number, 1), Segment.RingCapacity);
-        // A client that is a whole ring behind is dead or faulty; its successor finds the reply in the slot.
+        // The ring has room for all slots and is read before they are used again: full means damaged.
         if (!ring.TryPush(slot, generation)) Shared.Count(ref _entry->StaleEntries);
         _touchedClients |= 1ul << client;
     }
@@ -140,10 +152,23 @@ public sealed unsafe partial class Port
         _inbound |= announced;
     }
 
+    /// <summary>Replies whose word the predecessor had stored: those that are not in the ring are put there, and all clients are woken.</summary>
+    private void Announce(List<(uint Slot, uint Generation)> replies)
+    {
+        foreach (var ofClient in replies.GroupBy(reply => (int)(reply.Slot >> Segment.SlotShift)))
+        {
+            var ring = _replyProducers[ofClient.Key] ??= new RingProducer(Segment.RingAt(ofClient.Key, Number, 1), Segment.RingCapacity);
+            var announced = ring.Outstanding();
+            foreach (var (slot, generation) in ofClient)
+                if (!announced.Contains((slot, generation))) PushReply(ofClient.Key, slot, generation);
+            _touchedClients |= 1ul << ofClient.Key;
+        }
+    }
+
     private void AdoptRecovered(RecoveryReport report)
     {
         foreach (var (slot, generation) in report.Replays) _replay.Enqueue((slot, generation));
-        foreach (var (slot, generation) in report.Unannounced) PushReply((int)(slot >> Segment.SlotShift), slot, generation);
+        Announce(report.Unannounced);
         foreach (uint page in report.Limbo) Limbo.Add(page);
         Kick();
     }

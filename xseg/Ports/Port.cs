@@ -129,10 +129,19 @@ public sealed unsafe partial class Port : IDisposable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryAllocate(out Request request) => _slots.TryTake(Number, out request);
 
-    /// <summary>Frees a request that this port issued, with the pages that still belong to it; ends the loans made to it.</summary>
+    /// <summary>
+    /// Frees a request that this port issued, with the pages that still belong to it; ends the loans made to it. A late release
+    /// (of a request that was freed before) is ignored and counted.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Free(in Request request)
     {
+        if (!_slots.IsTaken(request))
+        {
+            Shared.Count(ref _entry->StaleEntries);
+            return;
+        }
+
         var slot = request.Pointer;
         if (slot->ExtentCount != 0 || slot->Indirect[0] != 0) FreePages(request);
         _slots.Give(request);

@@ -91,9 +91,10 @@ public readonly unsafe struct Request : IEquatable<Request>
         int first = _slot->RootFirst;
         ulong length = _slot->Length;
         var root = rootNumber == Slot ? _slot : Segment.SlotAt(rootNumber);
-        int pages = length > RequestSlot.MaxData ? int.MaxValue : PagesFor(_slot->Offset, length);
+        // MAPR asks about a range of any length and is answered with one page of entries.
+        int pages = _slot->Op == (byte)XsegOp.MapRead ? 1 : length > RequestSlot.MaxData ? int.MaxValue : PagesFor(_slot->Offset, length);
         if (root == null || pages > RequestSlot.MaxExtents - first
-            || (rootNumber != Slot && new SlotWord(Volatile.Read(ref root->Word)).Generation != _slot->RootGeneration))
+            || (rootNumber != Slot && !IsRoot(root)))
         {
             data = default;
             return false;
@@ -101,6 +102,13 @@ public readonly unsafe struct Request : IEquatable<Request>
 
         data = new RequestData(Segment, root, rootNumber, first, pages);
         return true;
+    }
+
+    /// <summary>Pages of another flow are not to be had through a slot that lies about its root.</summary>
+    private bool IsRoot(RequestSlot* root)
+    {
+        var word = new SlotWord(Volatile.Read(ref root->Word));
+        return word.Generation == _slot->RootGeneration && word.State != SlotState.Free && root->Flow == _slot->Flow;
     }
 
     /// <inheritdoc/>

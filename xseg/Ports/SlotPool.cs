@@ -9,10 +9,19 @@ namespace Archipelago.Xseg.Ports;
 /// </summary>
 internal sealed unsafe class SlotPool
 {
+    private const ulong TakenBit = 1ul << 32;
+
     private readonly Segment _segment;
     private readonly PortEntry* _entry;
     private readonly uint _first;
+    /// <summary>
+    /// Slots that are never used: a server that was just replying to our predecessor may put its entry into a ring that has
+    /// room for exactly as many replies as there are slots.
+    /// </summary>
+    internal const int Spare = 2;
+
     private readonly uint[] _free;
+    private readonly ulong[] _taken;
     private int _count;
     private uint _highWater;
 
@@ -22,8 +31,9 @@ internal sealed unsafe class SlotPool
         _entry = segment.PortAt(port);
         _first = (uint)port << segment.SlotShift;
         _free = new uint[segment.SlotsPerPort];
+        _taken = new ulong[segment.SlotsPerPort];
         _highWater = Math.Min(_entry->SlotHighWater, (uint)segment.SlotsPerPort);
-        for (int i = _free.Length - 1; i >= 0; i--)
+        for (int i = _free.Length - 1 - Spare; i >= 0; i--)
         {
             // A slot that is not free after recovery is one kept for inspection.
             uint slot = _first + (uint)i;
@@ -53,6 +63,7 @@ internal sealed unsafe class SlotPool
             // The epoch goes first: a slot that is seen as live has named its epoch.
             Shared.Store(ref slot->Epoch, _segment.Epoch);
             if (!Shared.TrySwap(ref slot->Word, word.Value, new SlotWord(SlotState.Owned, port, word.Generation).Value)) continue;
+            _taken[index] = TakenBit | word.Generation;
             request = new Request(_segment, slot, number, word.Generation);
             return true;
         }
@@ -61,9 +72,18 @@ internal sealed unsafe class SlotPool
         return false;
     }
 
+    /// <summary>True while the request is out; the memory is our own, so that a damaged slot can be freed, and no slot twice.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool IsTaken(in Request request)
+    {
+        uint index = request.Slot - _first;
+        return index < (uint)_taken.Length && _taken[index] == (TakenBit | request.Generation);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void Give(in Request request)
     {
+        _taken[request.Slot - _first] = 0;
         Shared.Store(ref request.Pointer->Word, new SlotWord(SlotState.Free, 0, request.Generation + 1).Value);
         _free[_count++] = request.Slot;
     }

@@ -50,7 +50,8 @@ internal sealed class PortPoller : IPoller, IIoHandler
         int work = 0;
         if (_port.Servers != 0) work += Receive();
         if (_peer != null) work += Accept(_peer);
-        if (work != 0) _port.Kick();
+        // Also for what a socket's handler or a timer sent since the last round: its receiver must not sleep until we park.
+        _port.Kick();
         if (_context.Reactor.Now >= _nextBeat) Beat();
         return work;
     }

@@ -28,6 +28,7 @@ public sealed class Reactor : IReactor, IDisposable
     private readonly SpinBudget _spin;
     private readonly ReactorOptions _options;
     private IPoller[] _polled = [];
+    private int _pollersWithHandle;
     private int _parked;
     private volatile bool _stopping;
 
@@ -83,14 +84,14 @@ public sealed class Reactor : IReactor, IDisposable
     public void Add(IPoller poller)
     {
         _pollers.Add(poller);
-        _polled = [.. _pollers];
+        Polled();
     }
 
     /// <inheritdoc/>
     public void Remove(IPoller poller)
     {
         _pollers.Remove(poller);
-        _polled = [.. _pollers];
+        Polled();
     }
 
     /// <inheritdoc/>
@@ -162,8 +163,15 @@ public sealed class Reactor : IReactor, IDisposable
 
         if (_timers.NextDue <= Now) work += _timers.Fire(Now);
         // The wake event and the ports' FIFOs matter to the sleeping only; sockets are worth a system call in every round.
-        if (_epoll.Count > 1 + _polled.Length) work += _epoll.Wait(0);
+        if (_epoll.Count > 1 + _pollersWithHandle) work += _epoll.Wait(0);
         return work;
+    }
+
+    private void Polled()
+    {
+        _polled = [.. _pollers];
+        // A poller that watches no descriptor (librados' results) must not hide a socket behind the count.
+        _pollersWithHandle = _pollers.Count(static poller => poller is IIoHandler);
     }
 
     private void Park()

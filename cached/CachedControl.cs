@@ -1,0 +1,141 @@
+using System.Text;
+using System.Text.Json.Serialization;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Control;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Tables;
+using Microsoft.AspNetCore.Routing;
+
+namespace Archipelago.Cached;
+
+/// <summary>What the cache holds and has done. Bytes are bytes, counts are since the start.</summary>
+public sealed record CacheStatistics(
+    long CapacityBytes, long CachedBytes, long DirtyBytes, long WrittenBytes, long LimboBytes, long FreeBytes, long Objects, long IndexBytes,
+    long Hits, long Misses, long Writes, long Evictions, long DestageWrites, long DestagedBytes, long DestageErrors, int DestageInFlight,
+    double OldestDirtySeconds, IReadOnlyList<CacheFlow> Flows);
+
+/// <summary>One flow of <see cref="CacheStatistics"/>.</summary>
+public sealed record CacheFlow(
+    string Volume, string Policy, string InForce, bool HasFlushed, bool Degraded, long CachedBytes, long DirtyBytes, long Hits, long Misses, long Writes, long DestageErrors);
+
+/// <summary>Body of <c>PUT /v1/cache/policy</c>.</summary>
+/// <param name="Volume">Volume.</param>
+/// <param name="Policy">writeback, writethrough, off or default.</param>
+/// <param name="SafeUntilFlush">Write-back only after the guest's first flush; null leaves it as it is.</param>
+public sealed record CachePolicyChange(string Volume, string Policy, bool? SafeUntilFlush = null);
+
+/// <summary>Body of <c>POST /v1/cache/flush</c>: one volume, or all.</summary>
+public sealed record CacheFlush(string? Volume = null);
+
+/// <summary>Serializers of the cache's control plane, made at compile time.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSerializable(typeof(CacheStatistics))]
+[JsonSerializable(typeof(CachePolicyChange))]
+[JsonSerializable(typeof(CacheFlush))]
+public sealed partial class CacheJson : JsonSerializerContext;
+
+/// <summary>
+/// <c>GET /v1/cache</c>: statistics. <c>POST /v1/cache/flush</c>: destage and make stable. <c>PUT /v1/cache/policy</c>: change a
+/// volume's policy; answered when it holds, with everything destaged that the new one does not allow to be dirty.
+/// </summary>
+public sealed partial class CachedPeer : IControlEndpoints
+{
+    void IControlEndpoints.Map(IEndpointRouteBuilder routes)
+    {
+        routes.GetJson("/v1/cache", CacheJson.Default.CacheStatistics, async _ => await OnReactor(() => Task.FromResult(Collect())).ConfigureAwait(false));
+        routes.PostJson("/v1/cache/flush", CacheJson.Default.CacheFlush, CacheJson.Default.CacheStatistics, async (what, _) =>
+            await OnReactor(() => FlushByName(what.Volume)).ConfigureAwait(false));
+        routes.PutJson("/v1/cache/policy", CacheJson.Default.CachePolicyChange, CacheJson.Default.CacheStatistics, async (change, _) =>
+            await OnReactor(() => ChangePolicy(change)).ConfigureAwait(false));
+    }
+
+    private Task<T> OnReactor<T>(Func<Task<T>> work)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Context.Reactor.Post(async _ =>
+        {
+            try
+            {
+                done.SetResult(await work());
+            }
+            catch (ErrnoException refused)
+            {
+                done.SetException(refused);
+            }
+        }, null);
+        return done.Task;
+    }
+
+    private async Task<CacheStatistics> FlushByName(string? volume)
+    {
+        int status = volume == null ? await _flushes.FlushAllAsync() : await _flushes.FlushAsync(_store.FlowOf(FlowNamed(volume)));
+        if (status != 0) throw new ErrnoException(status, $"flush of {volume ?? "the cache"}: the blocker does not take it; the data stays dirty");
+        return Collect();
+    }
+
+    private async Task<CacheStatistics> ChangePolicy(CachePolicyChange change)
+    {
+        var policy = change.Policy switch
+        {
+            "default" => CachePolicy.Default,
+            "writeback" => CachePolicy.WriteBack,
+            "writethrough" => CachePolicy.WriteThrough,
+            "off" => CachePolicy.Off,
+            _ => throw new ErrnoException(Errno.EINVAL, $"policy '{change.Policy}': expected writeback, writethrough, off or default"),
+        };
+        uint index = FlowNamed(change.Volume);
+        SetPolicy(index, policy, change.SafeUntilFlush);
+        // From here on nothing new becomes dirty that may not; what is, goes down before the change is called done.
+        if (_objects.PolicyOf(index) != CachePolicy.WriteBack)
+        {
+            var flow = _store.FlowOf(index);
+            int status = await _flushes.FlushAsync(flow);
+            if (status != 0) throw new ErrnoException(status, $"{change.Volume}: the policy is {change.Policy} now, but what was dirty before cannot be destaged; it stays dirty and is tried again");
+            if (policy == CachePolicy.Off) _objects.DropFlow(flow);
+        }
+
+        return Collect();
+    }
+
+    private unsafe void SetPolicy(uint flow, CachePolicy policy, bool? safe)
+    {
+        var entry = Context.Segment.FlowAt(flow);
+        Shared.Store(ref entry->Policy, (byte)policy);
+        if (safe != null) Shared.Store(ref entry->SafeUntilFlush, safe.Value ? (byte)1 : (byte)0);
+    }
+
+    private uint FlowNamed(string volume)
+    {
+        uint flow = FlowTable.Find(Context.Segment, Encoding.UTF8.GetBytes(volume));
+        return flow != 0 ? flow : throw new ErrnoException(Errno.ENOENT, $"volume '{volume}' has not been opened on this host; `archipelago volume list` shows what there is");
+    }
+
+    private CacheStatistics Collect()
+    {
+        long Bytes(long pages) => pages << 12;
+        long oldest = _store.Flows.Where(flow => flow.Oldest != null).Select(flow => flow.Oldest!.DirtySince).DefaultIfEmpty(Context.Reactor.Now).Min();
+        return new CacheStatistics(
+            Bytes(Options.Pages), Bytes(_store.Buckets.Count), Bytes(_store.DirtyPages), Bytes(_store.WrittenPages), Bytes(Context.Port.Limbo.Count),
+            Bytes(Context.Port.Pages.Count), _store.Objects.Count, _store.Buckets.Bytes,
+            _store.Flows.Sum(flow => flow.Hits), _store.Flows.Sum(flow => flow.Misses), _store.Flows.Sum(flow => flow.Writes), _store.Evictions,
+            _destager.Writes, Bytes(_destager.PagesWritten), _destager.Failures, _destager.WritesInFlight,
+            Math.Max(0, (Context.Reactor.Now - oldest) / 1e9), [.. _store.Flows.Where(flow => flow.Index != 0).Select(Describe)]);
+    }
+
+    private unsafe CacheFlow Describe(FlowState flow)
+    {
+        var entry = Context.Segment.FlowAt(flow.Index);
+        return new CacheFlow(
+            Encoding.UTF8.GetString(FlowTable.NameOf(Context.Segment, flow.Index)), NameOf((CachePolicy)entry->Policy), NameOf(_objects.PolicyOf(flow.Index)),
+            entry->HasFlushed != 0, entry->Degraded != 0, flow.Pages << 12, flow.DirtyPages << 12, flow.Hits, flow.Misses, flow.Writes, flow.DestageErrors);
+    }
+
+    private static string NameOf(CachePolicy policy) => policy switch
+    {
+        CachePolicy.WriteBack => "writeback",
+        CachePolicy.WriteThrough => "writethrough",
+        CachePolicy.Off => "off",
+        _ => "default",
+    };
+}

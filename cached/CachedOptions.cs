@@ -1,0 +1,81 @@
+using Archipelago.Runtime.Configuration;
+using Archipelago.Xseg.Layout;
+
+namespace Archipelago.Cached;
+
+/// <summary>How a cache behaves.</summary>
+public sealed record CachedOptions
+{
+    /// <summary>See <see cref="Pages"/>.</summary>
+    public static readonly OptionSpec<long> SizeOption = Option.Bytes("size", "256M", 256 << 10, 1L << 40,
+        "RAM for cached data, in whole pages of 4 KiB; it comes out of the segment's pages at start. Index and page table take about 1.2 % more.", 4096);
+    /// <summary>See <see cref="Blocks"/>.</summary>
+    public static readonly OptionSpec<string> BlocksOption = Option.Text("blocks", "blocks", "Route to the blocker that persists what is cached here.", 1, 32);
+    /// <summary>See <see cref="DefaultPolicy"/>.</summary>
+    public static readonly OptionSpec<CachePolicy> PolicyOption = Option.Choice("policy", "writeback",
+        "Policy of volumes that name none. writeback answers a write when the cache holds it: a crash of the HOST loses what the guest has not flushed, "
+        + "at most dirty_ratio of the cache and as a rule dirty_age of writes; a crash of a process loses nothing. A volume starts in write-through all the same and "
+        + "changes to write-back at its guest's first flush (safe until first flush). writethrough answers when the blocker has the write. off caches nothing.",
+        ("writeback", CachePolicy.WriteBack), ("writethrough", CachePolicy.WriteThrough), ("off", CachePolicy.Off));
+    /// <summary>See <see cref="DirtyRatio"/>.</summary>
+    public static readonly OptionSpec<double> DirtyRatioOption = Option.Ratio("dirty_ratio", "75%", 0.01, 0.95,
+        "Largest part of the cache that may be dirty. Writers then go at the blocker's speed.");
+    /// <summary>See <see cref="DestageRatio"/>.</summary>
+    public static readonly OptionSpec<double> DestageRatioOption = Option.Ratio("destage_ratio", "25%", 0, 0.95,
+        "Dirty part of the cache from which on destaging runs without regard to age, faster the more is dirty. Not above dirty_ratio.");
+    /// <summary>See <see cref="DirtyAge"/>.</summary>
+    public static readonly OptionSpec<TimeSpan> DirtyAgeOption = Option.Duration("dirty_age", "5s", TimeSpan.FromMilliseconds(10), TimeSpan.FromHours(1),
+        "Age at which dirty data is destaged even if there is room.");
+    /// <summary>See <see cref="DestageDepth"/>.</summary>
+    public static readonly OptionSpec<long> DestageDepthOption = Option.Integer("destage_depth", "32", 1, 512, "Writes to the blocker in flight for destaging.");
+    /// <summary>See <see cref="DestageRun"/>.</summary>
+    public static readonly OptionSpec<long> DestageRunOption = Option.Bytes("destage_run", "512k", 4096, 4 << 20, "Most bytes of neighbouring dirty pages in one write to the blocker.", 4096);
+    /// <summary>See <see cref="FillDepth"/>.</summary>
+    public static readonly OptionSpec<long> FillDepthOption = Option.Integer("fill_depth", "256", 1, 512, "Reads from the blocker in flight for misses.");
+
+    /// <summary>The rows for the peer's section of a configuration file.</summary>
+    public static OptionSpec[] All { get; } =
+        [SizeOption, PolicyOption, DirtyRatioOption, DestageRatioOption, DirtyAgeOption, DestageDepthOption, DestageRunOption, FillDepthOption, BlocksOption];
+
+    /// <summary>Pages of 4 KiB for data, 64 or more. They come from the segment at start.</summary>
+    public int Pages { get; init; } = 65536;
+    /// <summary>Route to the blocker.</summary>
+    public string Blocks { get; init; } = "blocks";
+    /// <summary>
+    /// Policy of flows that name none. Write-back loses, with the host, what was not flushed: at most
+    /// <see cref="DirtyRatio"/> of the cache and usually not more than <see cref="DirtyAge"/> of writes.
+    /// </summary>
+    public CachePolicy DefaultPolicy { get; init; } = CachePolicy.WriteBack;
+    /// <summary>Largest part of the pages that may be dirty, 0.01 to 0.95; writers then wait for destaging.</summary>
+    public double DirtyRatio { get; init; } = 0.75;
+    /// <summary>Part of the pages from which on destaging runs without regard to age, 0 to <see cref="DirtyRatio"/>.</summary>
+    public double DestageRatio { get; init; } = 0.25;
+    /// <summary>Age at which a dirty object is destaged.</summary>
+    public TimeSpan DirtyAge { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>Blocker writes in flight for destaging, 1 to 512.</summary>
+    public int DestageDepth { get; init; } = 32;
+    /// <summary>Pages in one blocker write, 1 to 1,024.</summary>
+    public int DestageRun { get; init; } = 128;
+    /// <summary>Fills in flight, 1 to 512.</summary>
+    public int FillDepth { get; init; } = 256;
+
+    /// <summary>From a section of a configuration file whose table holds <see cref="All"/>.</summary>
+    /// <exception cref="ConfigException">Options that contradict each other.</exception>
+    public static CachedOptions From(ConfigSection section)
+    {
+        double dirty = section.Get(DirtyRatioOption), destage = section.Get(DestageRatioOption);
+        if (destage > dirty) throw section.Refuse(DestageRatioOption, "not above dirty_ratio");
+        return new CachedOptions
+        {
+            Pages = (int)(section.Get(SizeOption) >> 12),
+            Blocks = section.Get(BlocksOption),
+            DefaultPolicy = section.Get(PolicyOption),
+            DirtyRatio = dirty,
+            DestageRatio = destage,
+            DirtyAge = section.Get(DirtyAgeOption),
+            DestageDepth = (int)section.Get(DestageDepthOption),
+            DestageRun = (int)(section.Get(DestageRunOption) >> 12),
+            FillDepth = (int)section.Get(FillDepthOption),
+        };
+    }
+}

@@ -1,0 +1,350 @@
+using System.Runtime.CompilerServices;
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Ports;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Cached;
+
+/// <summary>
+/// Brings dirty pages to the blocker. One pass per object at a time writes all of its dirty buckets, runs of neighbours in
+/// one request: so no bucket has two blocker writes in flight. Passes start when somebody waits for the object, when it is
+/// old, or when much is dirty; several run at once. A failed pass leaves its pages dirty and is tried again. One reactor.
+/// </summary>
+internal sealed class Destager
+{
+    private const int MaxFailuresInBackoff = 6;
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(50);
+
+    private readonly PeerContext _context;
+    private readonly Store _store;
+    private readonly CachedOptions _options;
+    private readonly Route _blocks;
+    private readonly Queue<CachedObject> _urgent = new();
+    private readonly Stack<CleanWait> _spareWaits = new();
+    private readonly Stack<PassRuns> _spareRuns = new();
+    private readonly Action<object?> _onTick;
+    private readonly List<CachedObject> _passing = [];
+    private bool _stopped;
+    private bool _squeezed;
+    private bool _pumping;
+    private bool _pumpAgain;
+
+    internal Destager(PeerContext context, Store store, Route blocks)
+    {
+        (_context, _store, _options, _blocks) = (context, store, store.Options, blocks);
+        _onTick = static state => ((Destager)state!).OnTick();
+    }
+
+    /// <summary>Called when pages have become clean, or might have: writers may be waiting.</summary>
+    internal event Action? Progress;
+    /// <summary>Called when somebody found no room.</summary>
+    internal event Action? Squeezed;
+
+    internal int WritesInFlight { get; private set; }
+    /// <summary>Objects that a pass is at.</summary>
+    internal IReadOnlyList<CachedObject> Passing => _passing;
+    internal long Writes { get; private set; }
+    internal long PagesWritten { get; private set; }
+    internal long Failures { get; private set; }
+
+    internal void Start() => _onTick(this);
+
+    internal void Stop() => _stopped = true;
+
+    /// <summary>
+    /// Completes when everything of the object that was dirty up to now is in the blocker, with 0, or with the errno of the pass
+    /// that failed: what failed stays dirty. With <paramref name="stable"/> the pass that it starts asks the blocker to make it
+    /// stable at once; whether it is must be asked of the flow.
+    /// </summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    internal async ValueTask<int> CleanAsync(CachedObject of, bool stable, bool pump = true)
+    {
+        if (of.DirtyPages == 0 && !of.InPass) return 0;
+        var wait = _spareWaits.Count > 0 ? _spareWaits.Pop() : new CleanWait();
+        (wait.Sequence, wait.Stable, wait.Next) = (_store.Sequence, stable, of.Waits);
+        of.Waits = wait;
+        Queue(of);
+        if (pump) Pump();
+        int status = await wait.Done.Task;
+        _spareWaits.Push(wait);
+        return status;
+    }
+
+    /// <summary>Somebody found no room: destage without regard to age, and make stable what can then be evicted.</summary>
+    internal void Squeeze()
+    {
+        _squeezed = true;
+        Pump();
+        _squeezed = false;
+        Squeezed?.Invoke();
+    }
+
+    /// <summary>Puts an object in front of all that are merely old.</summary>
+    private void Queue(CachedObject of)
+    {
+        if (of.Urgent) return;
+        of.Urgent = true;
+        _urgent.Enqueue(of);
+    }
+
+    /// <summary>Starts what may be started. A pass that ends at once asks again from within: then the loop here goes round once more.</summary>
+    internal void Pump()
+    {
+        _pumpAgain = true;
+        if (_pumping) return;
+        _pumping = true;
+        while (_pumpAgain)
+        {
+            _pumpAgain = false;
+            StartUrgent();
+            StartOld();
+        }
+
+        _pumping = false;
+    }
+
+    private void StartUrgent()
+    {
+        while (_urgent.Count > 0 && WritesInFlight < _options.DestageDepth)
+        {
+            var next = _urgent.Dequeue();
+            next.Urgent = false;
+            // Whoever waits for an object that is in a pass is looked after when that ends.
+            if (!next.InPass) Begin(next);
+        }
+    }
+
+    private void StartOld()
+    {
+        if (WritesInFlight >= BackgroundDepth()) return;
+        long now = _context.Reactor.Now;
+        foreach (var flow in _store.Flows)
+        {
+            long age = AgeOf(flow);
+            for (var next = flow.Oldest; next != null && WritesInFlight < BackgroundDepth();)
+            {
+                var candidate = next;
+                next = next.Newer;
+                if (candidate.InPass || candidate.Exclusive || candidate.RetryAt > now) continue;
+                if (!Pressure && now - candidate.DirtySince < age) break;
+                Begin(candidate);
+            }
+        }
+    }
+
+    private bool Pressure => _squeezed || _store.DirtyPages + _store.WrittenPages > (long)(_options.Pages * _options.DestageRatio);
+
+    /// <summary>From one write in flight when nothing presses to the full depth at the dirty limit.</summary>
+    private int BackgroundDepth()
+    {
+        double low = _options.Pages * _options.DestageRatio;
+        double above = (_store.DirtyPages - low) / Math.Max(1, _store.DirtyLimit - low);
+        return Math.Clamp(4 + (int)(above * 2 * _options.DestageDepth), 4, _options.DestageDepth);
+    }
+
+    private unsafe long AgeOf(FlowState flow)
+    {
+        var entry = _context.Segment.FlowAt(flow.Index);
+        long own = entry == null ? 0 : (long)entry->DirtyAge;
+        return own > 0 ? own : _options.DirtyAge.Ticks * 100;
+    }
+
+    private void OnTick()
+    {
+        if (_stopped) return;
+        Pump();
+        _context.Reactor.Schedule(_context.Reactor.Now + Tick.Ticks * 100, _onTick, this);
+    }
+
+    private void Begin(CachedObject of)
+    {
+        of.InPass = true;
+        _passing.Add(of);
+        Detached.Run(PassAsync(of));
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> PassAsync(CachedObject of)
+    {
+        ulong sequence = _store.Sequence;
+        bool stable = false;
+        for (var wait = of.Waits; wait != null; wait = wait.Next) stable |= wait.Stable;
+        of.Flow.Unlist(of);
+
+        var runs = _spareRuns.Count > 0 ? _spareRuns.Pop() : new PassRuns();
+        runs.Collect(_store, of, _options.DestageRun);
+        int status = 0, done = 0;
+        for (int i = 0; i < runs.Count; i++)
+        {
+            runs.Start(runs[i].Fragmented ? WriteFragmentsAsync(of, runs[i].Bucket, stable) : WriteAsync(of, runs[i], stable));
+            // A pass with many runs keeps to the depth by waiting for its own oldest one.
+            while (done < runs.Started && WritesInFlight >= _options.DestageDepth) status = First(status, await runs.Outcome(done++));
+        }
+
+        while (done < runs.Started) status = First(status, await runs.Outcome(done++));
+        runs.Clear();
+        _spareRuns.Push(runs);
+        End(of, sequence, status);
+        return status;
+    }
+
+    private static int First(int status, int next) => status != 0 ? status : next;
+
+    private void End(CachedObject of, ulong sequence, int status)
+    {
+        of.InPass = false;
+        _passing.Remove(of);
+        of.Failures = status == 0 ? 0 : Math.Min(of.Failures + 1, MaxFailuresInBackoff);
+        of.RetryAt = status == 0 ? 0 : _context.Reactor.Now + (50_000_000L << of.Failures);
+        if (of.DirtyPages > 0 && !of.Listed)
+        {
+            of.DirtySince = _context.Reactor.Now;
+            of.Flow.List(of);
+        }
+
+        Answer(of, sequence, status);
+        if (of.Waits != null) Queue(of);
+        _store.Release(of);
+        Progress?.Invoke();
+        Pump();
+    }
+
+    /// <summary>Answers those whose writes the pass covered; the others wait for the next one.</summary>
+    private static void Answer(CachedObject of, ulong sequence, int status)
+    {
+        CleanWait? later = null, now = null;
+        for (var wait = of.Waits; wait != null;)
+        {
+            var next = wait.Next;
+            if (wait.Sequence <= sequence) (wait.Next, now) = (now, wait);
+            else (wait.Next, later) = (later, wait);
+            wait = next;
+        }
+
+        of.Waits = later;
+        while (now != null)
+        {
+            var answered = now;
+            now = now.Next;
+            answered.Done.Set(status);
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> WriteAsync(CachedObject of, DestageRun run, bool stable)
+    {
+        WritesInFlight++;
+        var child = await _context.AllocateAsync();
+        int count = Fill(child, of, run, stable);
+        int status = await _blocks.SubmitAsync(child);
+        if (status == 0) Wrote(child, of, run.Bucket, count, stable);
+        else Failed(of, status);
+        _context.Free(child);
+        WritesInFlight--;
+        return status;
+    }
+
+    /// <summary>A bucket with holes: each run of dirty sectors by itself, one after the other.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> WriteFragmentsAsync(CachedObject of, int bucket, bool stable)
+    {
+        WritesInFlight++;
+        _store.Lookup(of, bucket, false, out var masks, out var page);
+        int status = 0;
+        bool stableAll = true;
+        for (int sector = 0; sector < 8 && status == 0;)
+        {
+            if ((masks.Dirty >> sector & 1) == 0)
+            {
+                sector++;
+                continue;
+            }
+
+            int end = sector;
+            while (end < 8 && (masks.Dirty >> end & 1) != 0) end++;
+            var child = await _context.AllocateAsync();
+            Prepare(child, of, ((ulong)bucket << 12) + (ulong)(sector << 9), (ulong)(end - sector) << 9, stable);
+            _context.Port.AttachForeign(child, 0, page);
+            status = await _blocks.SubmitAsync(child);
+            stableAll &= stable || (child.Reply & ReplyFlags.Stable) != 0;
+            _context.Free(child);
+            sector = end;
+        }
+
+        if (status == 0) Wrote(of, bucket, page, stableAll);
+        else Failed(of, status);
+        WritesInFlight--;
+        return status;
+    }
+
+    /// <summary>
+    /// Fills the request with the pages that the buckets have now: newer ones than at the start of the pass are as good, their
+    /// valid sectors include the older ones'. Without a page for the list of extents the run is cut to what fits without one;
+    /// the rest stays dirty for the next pass. Returns the buckets that the request carries.
+    /// </summary>
+    private int Fill(in Request child, CachedObject of, in DestageRun run, bool stable)
+    {
+        int count = run.Count;
+        Prepare(child, of, (ulong)run.Bucket << 12, (ulong)count << 12, stable);
+        if (!_context.Port.TryAttachPages(child, payload: false))
+        {
+            count = Math.Min(count, RequestSlot.InlineExtents);
+            Prepare(child, of, (ulong)run.Bucket << 12, (ulong)count << 12, stable);
+        }
+
+        for (int i = 0; i < count; i++)
+        {
+            if (_store.Lookup(of, run.Bucket + i, false, out _, out var page) == 0)
+                throw new InvalidOperationException($"dirty bucket {run.Bucket + i} of object entry {of.Entry} has no page");
+            _context.Port.AttachForeign(child, i, page);
+        }
+
+        return count;
+    }
+
+    private void Prepare(in Request child, CachedObject of, ulong offset, ulong length, bool stable) =>
+        _context.Port.Prepare(child, XsegOp.Write, of.Flow.Index, _store.NameOf(of), of.Hash, offset, length, stable ? RequestFlags.ForceUnitAccess : RequestFlags.None);
+
+    private void Wrote(in Request child, CachedObject of, int bucket, int count, bool stable)
+    {
+        stable |= (child.Reply & ReplyFlags.Stable) != 0;
+        child.TryData(out var data);
+        for (int i = 0; i < count; i++) _store.Destaged(of, bucket + i, data.Get(i), stable);
+        Writes++;
+        PagesWritten += count;
+        NoteSuccess(of);
+    }
+
+    private void Wrote(CachedObject of, int bucket, Extent page, bool stable)
+    {
+        _store.Destaged(of, bucket, page, stable);
+        Writes++;
+        PagesWritten++;
+        NoteSuccess(of);
+    }
+
+    private unsafe void Failed(CachedObject of, int status)
+    {
+        Failures++;
+        of.Flow.DestageErrors++;
+        var flow = _context.Segment.FlowAt(of.Flow.Index);
+        if (flow == null || flow->Degraded != 0) return;
+        // From here on the guest hears of trouble at once, until the blocker takes writes again.
+        Shared.Store(ref flow->Degraded, (byte)1);
+        _context.Log.LogError(
+            "flow {Flow}: destaging object {Object} failed with errno {Errno}; its {Pages} dirty pages are kept and tried again, and the flow writes through until that succeeds",
+            of.Flow.Index, System.Text.Encoding.UTF8.GetString(_store.NameOf(of)), status, of.DirtyPages);
+    }
+
+    private unsafe void NoteSuccess(CachedObject of)
+    {
+        var flow = _context.Segment.FlowAt(of.Flow.Index);
+        if (flow == null || flow->Degraded == 0) return;
+        Shared.Store(ref flow->Degraded, (byte)0);
+        _context.Log.LogInformation("flow {Flow}: destaging works again", of.Flow.Index);
+    }
+}

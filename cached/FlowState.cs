@@ -1,0 +1,47 @@
+using Archipelago.Xseg.Layout;
+
+namespace Archipelago.Cached;
+
+/// <summary>What the cache keeps per flow beside the flow table: its dirty objects in the order of their age. One reactor.</summary>
+internal sealed class FlowState(uint index)
+{
+    internal readonly uint Index = index;
+    /// <summary>Sectors that are in the blocker but perhaps not stable, in the order in which they got there.</summary>
+    internal readonly Queue<(Extent Page, byte Sectors)> Written = new();
+    /// <summary>Entries taken from <see cref="Written"/> since the start.</summary>
+    internal long WrittenTaken;
+    /// <summary>Writes that reached the blocker without being stable there.</summary>
+    internal long Noted;
+    internal CachedObject? Oldest;
+    internal CachedObject? Newest;
+    internal int DirtyObjects;
+    internal long DirtyPages;
+    internal long Pages;
+    /// <summary>The blocker has something of this flow that no FLUSH has covered, or may have (after a restart).</summary>
+    internal bool Unstable = true;
+    internal bool Draining;
+    internal long Hits, Misses, Writes, DestageErrors;
+
+    /// <summary>Appends an object that became dirty.</summary>
+    internal void List(CachedObject dirty)
+    {
+        (dirty.Older, dirty.Newer) = (Newest, null);
+        if (Newest != null) Newest.Newer = dirty;
+        else Oldest = dirty;
+        Newest = dirty;
+        dirty.Listed = true;
+        DirtyObjects++;
+    }
+
+    /// <summary>Takes an object out.</summary>
+    internal void Unlist(CachedObject clean)
+    {
+        if (!clean.Listed) return;
+        if (clean.Older != null) clean.Older.Newer = clean.Newer;
+        else Oldest = clean.Newer;
+        if (clean.Newer != null) clean.Newer.Older = clean.Older;
+        else Newest = clean.Older;
+        (clean.Older, clean.Newer, clean.Listed) = (null, null, false);
+        DirtyObjects--;
+    }
+}

@@ -1,0 +1,137 @@
+using System.Runtime.CompilerServices;
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Ports;
+
+namespace Archipelago.Cached;
+
+/// <summary>
+/// FLUSH: everything of the flow that was answered before is brought to the blocker and made stable there. Also the slow
+/// background flush that turns written pages into stable ones, which alone may be evicted. One reactor.
+/// </summary>
+internal sealed class FlushPath
+{
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250);
+
+    private readonly PeerContext _context;
+    private readonly Store _store;
+    private readonly Destager _destager;
+    private readonly Route _blocks;
+    private readonly Action<object?> _onTick;
+    private readonly HashSet<uint> _background = [];
+    private long _nextIdleFlush;
+    private bool _stopped;
+
+    internal FlushPath(PeerContext context, Store store, Destager destager, Route blocks)
+    {
+        (_context, _store, _destager, _blocks) = (context, store, destager, blocks);
+        _onTick = static state => ((FlushPath)state!).OnTick();
+        destager.Squeezed += FlushInBackground;
+    }
+
+    internal long Flushes { get; private set; }
+
+    internal void Start() => _onTick(this);
+
+    internal void Stop() => _stopped = true;
+
+    internal ValueTask<int> HandleAsync(Request request)
+    {
+        uint flow = request.Flow;
+        Flushes++;
+        if (flow == 0) return FlushAllAsync();
+        NoteUserFlush(flow);
+        return FlushAsync(_store.FlowOf(flow));
+    }
+
+    /// <summary>Everything of every flow.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    internal async ValueTask<int> FlushAllAsync()
+    {
+        int status = 0;
+        for (int i = 0; i < _store.Flows.Count; i++)
+        {
+            int next = await FlushAsync(_store.Flows[i]);
+            if (status == 0) status = next;
+        }
+
+        return status;
+    }
+
+    /// <summary>Destages what of the flow is dirty now, then makes it stable.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    internal async ValueTask<int> FlushAsync(FlowState flow)
+    {
+        int status = 0;
+        if (flow.Oldest != null || _destager.Passing.Count > 0)
+        {
+            // All at once: the destager keeps to its depth.
+            var passes = new List<ValueTask<int>>();
+            for (var dirty = flow.Oldest; dirty != null;)
+            {
+                var next = dirty.Newer;
+                passes.Add(_destager.CleanAsync(dirty, false, pump: false));
+                dirty = next;
+            }
+
+            foreach (var passing in _destager.Passing.Where(passing => passing.Flow == flow).ToArray()) passes.Add(_destager.CleanAsync(passing, false, pump: false));
+            _destager.Pump();
+            foreach (var pass in passes)
+            {
+                int next = await pass;
+                if (status == 0) status = next;
+            }
+        }
+
+        return status != 0 ? status : await StabilizeAsync(flow);
+    }
+
+    /// <summary>Makes stable what of the flow the blocker has. A blocker that knows no FLUSH is stable always.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    internal async ValueTask<int> StabilizeAsync(FlowState flow)
+    {
+        if (!flow.Unstable) return 0;
+        long mark = flow.Noted;
+        long target = flow.WrittenTaken + flow.Written.Count;
+        var child = await _context.AllocateAsync();
+        _context.Port.Prepare(child, XsegOp.Flush, flow.Index, default, default, 0, 0);
+        int status = await _blocks.SubmitAsync(child);
+        _context.Free(child);
+        if (status == XsegErrno.ENOTSUP) status = 0;
+        _store.Flushed(flow, target, status == 0);
+        if (status == 0 && flow.Noted == mark) flow.Unstable = false;
+        return status;
+    }
+
+    private unsafe void NoteUserFlush(uint flow)
+    {
+        var entry = _context.Segment.FlowAt(flow);
+        // The guest flushes, so it can live with write-back from here on.
+        if (entry != null && entry->HasFlushed == 0) Shared.Store(ref entry->HasFlushed, (byte)1);
+    }
+
+    private void OnTick()
+    {
+        if (_stopped) return;
+        bool idle = _context.Reactor.Now >= _nextIdleFlush;
+        if (idle) _nextIdleFlush = _context.Reactor.Now + _store.Options.DirtyAge.Ticks * 100;
+        if (_store.WrittenPages > 0 && (idle || _store.WrittenPages > _store.Options.Pages / 8)) FlushInBackground();
+        _context.Reactor.Schedule(_context.Reactor.Now + Tick.Ticks * 100, _onTick, this);
+    }
+
+    private void FlushInBackground()
+    {
+        foreach (var flow in _store.Flows)
+            if (flow.Written.Count > 0 && _background.Add(flow.Index)) Detached.Run(BackgroundAsync(flow));
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> BackgroundAsync(FlowState flow)
+    {
+        int status = await StabilizeAsync(flow);
+        _background.Remove(flow.Index);
+        return status;
+    }
+}

@@ -1,0 +1,65 @@
+using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Memory;
+
+namespace Archipelago.Cached;
+
+/// <summary>
+/// The shard's part of the segment's object table. An entry is claimed by compare-and-swap on its own word, filled, then
+/// committed; it is freed only when no page names it. One reactor; several shards share the table.
+/// </summary>
+internal sealed unsafe class ObjectTable(Segment segment, int port)
+{
+    private const ulong Claimed = 1, InUse = 2;
+    private uint _cursor;
+
+    /// <summary>Makes an entry; false if the table is full.</summary>
+    internal bool TryAdd(ReadOnlySpan<byte> name, in Hash128 hash, uint flow, out uint index)
+    {
+        for (int tries = segment.ObjectCount; tries > 0; tries--)
+        {
+            if (++_cursor >= (uint)segment.ObjectCount) _cursor = 1;
+            var entry = segment.ObjectAt(_cursor);
+            ulong word = Volatile.Read(ref entry->Word);
+            if ((word & 0xFF) != 0 || !Shared.TrySwap(ref entry->Word, word, Pack(Claimed, word))) continue;
+            Shared.Store(ref entry->HashLow, hash.Low);
+            Shared.Store(ref entry->HashHigh, hash.High);
+            Shared.Store(ref entry->Flow, flow);
+            Shared.Store(ref entry->ObjectSize, ulong.MaxValue);
+            Shared.Store(ref entry->NameLength, (uint)name.Length);
+            Shared.Copy(name, entry->Name);
+            Shared.Store(ref entry->Word, Pack(InUse, word));
+            index = _cursor;
+            return true;
+        }
+
+        index = 0;
+        return false;
+    }
+
+    /// <summary>Frees an entry.</summary>
+    internal void Remove(uint index)
+    {
+        var entry = segment.ObjectAt(index);
+        ulong generation = Volatile.Read(ref entry->Word) >> 32;
+        Shared.Store(ref entry->Word, (generation + 1) << 32);
+    }
+
+    /// <summary>Entries that this shard holds, after a restart: with those that it had only claimed freed.</summary>
+    internal List<uint> Recover()
+    {
+        var found = new List<uint>();
+        for (uint index = 1; index < (uint)segment.ObjectCount; index++)
+        {
+            var entry = segment.ObjectAt(index);
+            ulong word = Volatile.Read(ref entry->Word);
+            if ((int)(word >> 8 & 0xFF) != port) continue;
+            if ((word & 0xFF) == InUse) found.Add(index);
+            else if ((word & 0xFF) == Claimed) Remove(index);
+        }
+
+        return found;
+    }
+
+    private ulong Pack(ulong state, ulong word) => state | ((ulong)port << 8) | (word & 0xFFFF_FFFF_0000_0000);
+}

@@ -1,0 +1,199 @@
+using System.Runtime.CompilerServices;
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Ports;
+
+namespace Archipelago.Cached;
+
+/// <summary>
+/// READ: a hit lends the buckets' pages; a miss has the missing runs filled first. One reactor.
+/// </summary>
+internal sealed class ReadPath(PeerContext context, Store store, Room room, ObjectOps objects, Route blocks)
+{
+    private const ulong SectorMask = 511;
+    private const int Attempts = 3;
+    private readonly Stack<Fill> _spare = new();
+    private int _fills;
+
+    internal ValueTask<int> Handle(Request request)
+    {
+        ulong offset = request.Offset, length = request.Length;
+        if (((offset | length) & SectorMask) != 0) return new ValueTask<int>(XsegErrno.EINVAL);
+        if (offset + length > RequestSlot.MaxData) return new ValueTask<int>(XsegErrno.EFBIG);
+        var found = store.Find(request.Hash);
+        if (found != null && TryHit(request, found, offset, length, out int status)) return new ValueTask<int>(status);
+        return MissAsync(request, offset, length);
+    }
+
+    /// <summary>Answers from the cache; false if something is missing.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryHit(in Request request, CachedObject of, ulong offset, ulong length, out int status)
+    {
+        if (!request.TryData(out var data))
+        {
+            context.Port.CountBadRequest();
+            status = XsegErrno.EBADMSG;
+            return true;
+        }
+
+        status = 0;
+        bool copy = data.HasPages;
+        int bucket = (int)(offset >> 12);
+        for (int i = 0; i < data.Count; i++, bucket++)
+        {
+            uint page = store.Lookup(of, bucket, true, out var masks, out var extent);
+            if (page == 0) return false;
+            if (masks.Valid != 0xFF && (masks.Valid & Needed(offset, length, bucket)) != Needed(offset, length, bucket)) return false;
+            if (copy) status = CopyOut(data, i, page, Needed(offset, length, bucket));
+            else if (!data.Set(i, extent)) status = XsegErrno.EBADMSG;
+            if (status != 0) return true;
+        }
+
+        request.Serviced = length;
+        of.Flow.Hits++;
+        return true;
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> MissAsync(Request request, ulong offset, ulong length)
+    {
+        store.FlowOf(request.Flow).Misses++;
+        int pages = Request.PagesFor(offset, length);
+        if (objects.PolicyOf(request.Flow) == CachePolicy.Off || pages > store.Options.Pages / 4) return await objects.ReadAroundAsync(request);
+        for (int attempt = 0; attempt < Attempts; attempt++)
+        {
+            var of = store.FindOrAdd(request, out int status);
+            if (of == null)
+            {
+                if (status != XsegErrno.EAGAIN) return status;
+                break;
+            }
+
+            of.Users++;
+            status = await FillMissingAsync(request, of, offset, length);
+            bool hit = false;
+            if (status == 0) hit = TryHit(request, of, offset, length, out status);
+            of.Users--;
+            store.Release(of);
+            if (hit || status != 0) return status;
+        }
+
+        // What was filled is pushed out or written over faster than it can be read.
+        return await objects.ReadAroundAsync(request);
+    }
+
+    /// <summary>Has every missing run of buckets filled, by this request or by one that is at it already.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> FillMissingAsync(Request request, CachedObject of, ulong offset, ulong length)
+    {
+        int last = (int)((offset + length + 4095) >> 12);
+        for (int bucket = (int)(offset >> 12); bucket < last;)
+        {
+            if (IsHere(of, bucket, offset, length))
+            {
+                bucket++;
+                continue;
+            }
+
+            if (FillAt(of, bucket) is { } other)
+            {
+                var turn = new Completion<bool>();
+                other.Waiters.Add(turn);
+                int next = other.First + other.Count;
+                await turn.Task;
+                bucket = next;
+                continue;
+            }
+
+            int end = bucket + 1;
+            while (end < last && !IsHere(of, end, offset, length) && FillAt(of, end) == null) end++;
+            int status = await FillAsync(of, bucket, end - bucket, request.Flow, request.Flags & RequestFlags.MustExist);
+            if (status != 0) return status;
+            bucket = end;
+        }
+
+        return 0;
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> FillAsync(CachedObject of, int first, int count, uint flow, RequestFlags flags)
+    {
+        var fill = _spare.Count > 0 ? _spare.Pop() : new Fill();
+        fill.Reset(first, count);
+        (fill.Next, of.Fills) = (of.Fills, fill);
+        while (_fills >= store.Options.FillDepth) await room.WaitAsync();
+        _fills++;
+        var child = await context.AllocateAsync();
+        context.Port.Prepare(child, XsegOp.Read, flow, store.NameOf(of), of.Hash, (ulong)first << 12, (ulong)count << 12, flags);
+        while (!room.HasForRead(count + RequestSlot.MaxIndirect) || !context.Port.TryAttachPages(child, payload: true)) await room.WaitAsync();
+        int status = await blocks.SubmitAsync(child);
+        if (status == 0) Insert(child, of, fill);
+        context.Free(child);
+        _fills--;
+        Remove(of, fill);
+        foreach (var waiter in fill.Waiters) waiter.Set(true);
+        fill.Waiters.Clear();
+        _spare.Push(fill);
+        room.Wake();
+        return status;
+    }
+
+    /// <summary>Keeps what was read, but not where the bucket has changed since: the write, or the discard, is newer.</summary>
+    private void Insert(in Request child, CachedObject of, Fill fill)
+    {
+        child.TryData(out var data);
+        for (int i = 0; i < fill.Count; i++)
+        {
+            int bucket = fill.First + i;
+            if (fill.IsMoved(bucket)) continue;
+            if (store.Lookup(of, bucket, false, out var masks, out _) != 0 && masks.Valid == 0xFF) continue;
+            store.Keep(of, data, i, bucket);
+        }
+    }
+
+    private static void Remove(CachedObject of, Fill fill)
+    {
+        if (of.Fills == fill)
+        {
+            of.Fills = fill.Next;
+        }
+        else
+        {
+            var before = of.Fills!;
+            while (before.Next != fill) before = before.Next!;
+            before.Next = fill.Next;
+        }
+
+        fill.Next = null;
+    }
+
+    private static Fill? FillAt(CachedObject of, int bucket)
+    {
+        for (var fill = of.Fills; fill != null; fill = fill.Next)
+            if (fill.Covers(bucket) && !fill.IsMoved(bucket)) return fill;
+        return null;
+    }
+
+    private bool IsHere(CachedObject of, int bucket, ulong offset, ulong length)
+    {
+        if (store.Lookup(of, bucket, false, out var masks, out _) == 0) return false;
+        byte needed = Needed(offset, length, bucket);
+        return (masks.Valid & needed) == needed;
+    }
+
+    private static byte Needed(ulong offset, ulong length, int bucket)
+    {
+        long start = (long)bucket << 12;
+        return SectorMasks.Range((int)Math.Max((long)offset - start, 0), (int)Math.Min((long)(offset + length) - start, 4096));
+    }
+
+    /// <summary>For readers that bring pages of their own: only the sectors that they asked for, whatever else the page holds.</summary>
+    private unsafe int CopyOut(in RequestData data, int index, uint page, byte sectors)
+    {
+        if (data.Owned(index, out var extent) == null) return XsegErrno.EBADMSG;
+        Store.CopySectors(context.Segment.PageBytes(page), context.Segment.PageBytes(extent.Page), sectors);
+        return 0;
+    }
+}

@@ -1,0 +1,73 @@
+using System.Runtime.CompilerServices;
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+
+namespace Archipelago.Cached;
+
+/// <summary>
+/// Where requests wait for free pages or for fewer dirty ones: a full cache goes at the speed of its blocker, it does not
+/// fail. Whoever waits is asked again whenever a destage pass ended, and every millisecond, because lent pages come back without a word. One reactor.
+/// </summary>
+internal sealed class Room
+{
+    private const long RetryNanoseconds = 1_000_000;
+
+    private readonly PeerContext _context;
+    private readonly Store _store;
+    private readonly Destager _destager;
+    private readonly Action<object?> _onTick;
+    private Queue<Completion<bool>> _waiting = new();
+    private Queue<Completion<bool>> _spareQueue = new();
+    private readonly Stack<Completion<bool>> _spare = new();
+    private bool _ticking;
+
+    internal Room(PeerContext context, Store store, Destager destager)
+    {
+        (_context, _store, _destager) = (context, store, destager);
+        _onTick = static state => ((Room)state!).OnTick();
+        destager.Progress += Wake;
+    }
+
+    /// <summary>True if <paramref name="pages"/> more pages may become dirty and are free to be exchanged.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool HasForWrite(int pages) =>
+        (_store.DirtyPages + pages <= _store.DirtyLimit || _store.DirtyPages == 0) && _store.EnsureFree(pages);
+
+    /// <summary>True if <paramref name="pages"/> pages are free for a fill.</summary>
+    internal bool HasForRead(int pages) => _store.EnsureFree(pages);
+
+    /// <summary>Completes when it is worth to ask again.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    internal async ValueTask<int> WaitAsync()
+    {
+        var turn = _spare.Count > 0 ? _spare.Pop() : new Completion<bool>();
+        _waiting.Enqueue(turn);
+        if (!_ticking)
+        {
+            _ticking = true;
+            _context.Reactor.Schedule(_context.Reactor.Now + RetryNanoseconds, _onTick, this);
+        }
+
+        _destager.Squeeze();
+        await turn.Task;
+        _spare.Push(turn);
+        return 0;
+    }
+
+    private void OnTick()
+    {
+        _ticking = false;
+        Wake();
+    }
+
+    /// <summary>Asks all who wait again.</summary>
+    internal void Wake()
+    {
+        if (_waiting.Count == 0) return;
+        // Those who find no room queue again: into the other queue, so that each is asked once.
+        (_waiting, _spareQueue) = (_spareQueue, _waiting);
+        var woken = _spareQueue;
+        int count = woken.Count;
+        while (count-- > 0) woken.Dequeue().Set(true);
+    }
+}

@@ -1,0 +1,117 @@
+using System.Runtime.CompilerServices;
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Ports;
+
+namespace Archipelago.Cached;
+
+/// <summary>
+/// WRITE: the payload's pages become the buckets. In write-back that is all; in write-through, and for FUA, the answer waits
+/// until the object's destage pass has brought them down, so that both ways write each bucket through one queue.
+/// </summary>
+internal sealed class WritePath(PeerContext context, Store store, Destager destager, Room room, FlushPath flushes, ObjectOps objects)
+{
+    private const ulong SectorMask = 511;
+
+    private enum Verdict
+    {
+        Done,
+        NoRoom,
+        Held,
+    }
+
+    internal ValueTask<int> Handle(Request request)
+    {
+        ulong offset = request.Offset, length = request.Length;
+        if (((offset | length) & SectorMask) != 0) return new ValueTask<int>(XsegErrno.EINVAL);
+        if (offset + length > RequestSlot.MaxData) return new ValueTask<int>(XsegErrno.EFBIG);
+        if (length == 0) return new ValueTask<int>(0);
+        var policy = objects.PolicyOf(request.Flow);
+        int pages = Request.PagesFor(offset, length);
+        if (policy == CachePolicy.Off || pages > store.Options.Pages / 4) return objects.WriteAroundAsync(request);
+        var verdict = TryWrite(request, offset, length, pages, out int status, out var written);
+        bool fua = (request.Flags & RequestFlags.ForceUnitAccess) != 0;
+        if (verdict != Verdict.Done) return WaitAsync(request, offset, length, pages, fua);
+        if (status != 0 || (policy == CachePolicy.WriteBack && !fua)) return new ValueTask<int>(status);
+        return ThroughAsync(request, written!, fua);
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> WaitAsync(Request request, ulong offset, ulong length, int pages, bool fua)
+    {
+        int status;
+        CachedObject? written;
+        while (true)
+        {
+            var verdict = TryWrite(request, offset, length, pages, out status, out written);
+            if (verdict == Verdict.Done) break;
+            if (verdict == Verdict.Held) await objects.WaitUntilFreeAsync(written!);
+            else await room.WaitAsync();
+        }
+
+        if (status != 0 || (objects.PolicyOf(request.Flow) == CachePolicy.WriteBack && !fua)) return status;
+        return await ThroughAsync(request, written!, fua);
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> ThroughAsync(Request request, CachedObject written, bool fua)
+    {
+        var flow = store.FlowOf(request.Flow);
+        int status = await destager.CleanAsync(written, fua);
+        if (status == 0 && fua) status = await flushes.StabilizeAsync(flow);
+        if (status != 0) request.Serviced = 0;
+        return status;
+    }
+
+    /// <summary>Adopts all pages of the request, or none.</summary>
+    private Verdict TryWrite(in Request request, ulong offset, ulong length, int pages, out int status, out CachedObject? to)
+    {
+        to = store.FindOrAdd(request, out status);
+        if (to == null) return status == XsegErrno.EAGAIN ? Verdict.NoRoom : Verdict.Done;
+        if (to.Exclusive) return Verdict.Held;
+        if (!room.HasForWrite(pages))
+        {
+            store.Release(to);
+            return Verdict.NoRoom;
+        }
+
+        status = Adopt(request, to, (long)offset, (long)length, pages);
+        if (status != 0) store.Release(to);
+        else request.Serviced = length;
+        return Verdict.Done;
+    }
+
+    private int Adopt(in Request request, CachedObject to, long offset, long length, int pages)
+    {
+        if (!request.TryData(out var data) || data.Count != pages || !data.HasPages) return Lie();
+        int bucket = (int)(offset >> 12);
+        long end = offset + length;
+        for (int i = 0; i < pages; i++, bucket++)
+        {
+            long start = (long)bucket << 12;
+            byte sectors = offset <= start && end >= start + 4096
+                ? (byte)0xFF
+                : SectorMasks.Range((int)Math.Max(offset - start, 0), (int)Math.Min(end - start, 4096));
+            // A replay: what a dead predecessor adopted is not the slot's any more.
+            if (!store.Adopt(to, data, i, bucket, sectors) && !WasAdopted(data.Get(i))) return Lie();
+        }
+
+        store.FlowOf(request.Flow).Writes++;
+        return 0;
+    }
+
+    private unsafe bool WasAdopted(Extent extent)
+    {
+        if (extent.IsSpent) return true;
+        var entry = context.Segment.PageAt((uint)extent.Value);
+        return entry != null && entry->Word == new PageWord(PageState.Cache, (uint)context.Port.Number, extent.Generation).Value;
+    }
+
+    private int Lie()
+    {
+        context.Port.CountBadRequest();
+        return XsegErrno.EBADMSG;
+    }
+}

@@ -1,0 +1,22 @@
+using System.Text;
+using Archipelago.Xseg;
+
+namespace Archipelago.Nbd.Core;
+
+/// <summary>A volume with clients. Opened for the first, closed after the last.</summary>
+internal sealed class Export(byte[] name, bool readOnly)
+{
+    private readonly byte[] _name = name;
+
+    internal string Name { get; } = Encoding.ASCII.GetString(name);
+    internal ReadOnlySpan<byte> Target => _name;
+    internal byte[] Key => _name;
+    internal Hash128 Hash { get; } = Hash128.Of(name);
+    internal bool IsReadOnly { get; } = readOnly;
+    internal uint Flow { get; set; }
+    /// <summary>Clients, those that wait for it to open included.</summary>
+    internal int Users { get; set; }
+    internal bool IsOpen { get; set; }
+    /// <summary>The last thing that was begun (an OPEN or a CLOSE): the next waits for it.</summary>
+    internal Task Last { get; set; } = Task.CompletedTask;
+}

@@ -1,0 +1,177 @@
+using System.Runtime.InteropServices;
+using Archipelago.Nbd.Core;
+using Archipelago.Runtime.Scheduling;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Nbd.Sockets;
+
+/// <summary>
+/// One NBD client: handshake, then requests in and replies out. Reused. Calls that read or send come from
+/// <see cref="NbdServer.Run"/> or from the socket; what the gateway tells is queued only.
+/// </summary>
+internal sealed partial class Connection : GatewayClient, IIoHandler
+{
+    private enum Phase { Idle, Handshake, Transmission, Ending, Failed }
+
+    private const int BufferSize = 4096;
+
+    private readonly NbdServer _server;
+    private readonly Gateway _gateway;
+    private readonly unsafe byte* _buffer;
+    private int _socket = -1;
+    private IoWatch? _watch;
+    private IoEvents _watched;
+    private Phase _phase;
+    private int _start, _end;
+    private int _inFlight;
+    private long _progress;
+
+    private Export? _export;
+    private ulong _size;
+    private bool _structured, _allocation;
+
+    internal unsafe Connection(NbdServer server)
+    {
+        (_server, _gateway) = (server, server.Gateway);
+        _buffer = (byte*)NativeMemory.Alloc(BufferSize);
+    }
+
+    /// <summary>In the server's queue.</summary>
+    internal bool IsActive { get; set; }
+
+    /// <summary>All requests are answered, but the client does not take the replies.</summary>
+    internal bool OnlyWaitsForClient => _phase is Phase.Handshake || (_outCount > 0 && _outCount >= _inFlight);
+
+    private int Buffered => _end - _start;
+
+    internal void Open(int socket)
+    {
+        (_socket, _phase, _start, _end, _inFlight) = (socket, Phase.Handshake, 0, 0, 0);
+        (_export, _size, _structured, _allocation) = (null, 0, false, false);
+        (_writing, _piece, _waitingFor, _drain, _afterWrite, _sendBlocked) = (null, null, null, 0, false, false);
+        _watched = IoEvents.Read;
+        _watch = _server.Reactor.Watch(socket, IoEvents.Read, this);
+        BeginHandshake();
+    }
+
+    /// <summary>The gateway stops: no further requests are read.</summary>
+    internal void Stop()
+    {
+        if (_phase == Phase.Handshake) Cut(null);
+        else if (_phase == Phase.Transmission) End();
+    }
+
+    /// <summary>Ends the connection from our side.</summary>
+    internal void Cut(string? reason)
+    {
+        if (_phase is Phase.Idle or Phase.Failed) return;
+        if (reason != null)
+        {
+            _gateway.Statistics.Cut++;
+            _server.Log.LogDebug("NBD connection to {Export} cut: {Reason}", _export?.Name ?? "no export", reason);
+        }
+
+        if (_phase == Phase.Handshake) CutHandshake();
+        else Fail();
+    }
+
+    /// <summary>True if it holds slots or pages and nothing moved since <paramref name="time"/>.</summary>
+    internal bool IsStalledSince(long time) =>
+        _phase is Phase.Transmission or Phase.Ending && (_piece != null || _sendBlocked) && _progress < time;
+
+    public void OnReady(IoEvents events)
+    {
+        if (_phase == Phase.Handshake)
+        {
+            HandshakeReady(events);
+            return;
+        }
+
+        if ((events & IoEvents.Write) != 0) _sendBlocked = false;
+        if (CanRead) Receive();
+        else if ((events & (IoEvents.Error | IoEvents.HangUp)) != 0) Fail();
+        else Watch(_watched & ~IoEvents.Read);
+        _server.Activate(this);
+        _server.Run();
+    }
+
+    /// <summary>Sends what is queued, and goes on with what was read and had to wait.</summary>
+    internal void Progress()
+    {
+        do
+        {
+            if (_phase == Phase.Failed)
+            {
+                CleanUp();
+                return;
+            }
+
+            if (_phase is not (Phase.Transmission or Phase.Ending)) return;
+            Send();
+        }
+        while (_phase != Phase.Failed && CanRead && Parse());
+
+        if (_phase == Phase.Failed) CleanUp();
+        else if (_phase == Phase.Ending && _inFlight == 0 && _outFirst == null) Shut();
+        else if (CanRead && (_watched & IoEvents.Read) == 0) Watch(_watched | IoEvents.Read);
+    }
+
+    internal override void OnRecycled()
+    {
+        _inFlight--;
+        _server.Activate(this);
+    }
+
+    internal unsafe void Dispose() => NativeMemory.Free(_buffer);
+
+    private void Watch(IoEvents events)
+    {
+        if (_watched == events || _watch == null) return;
+        _watched = events;
+        _watch.Change(events);
+    }
+
+    /// <summary>No more requests; those under way end, then the connection.</summary>
+    private void End()
+    {
+        _phase = Phase.Ending;
+        AbandonPayload();
+        Watch(_watched & ~IoEvents.Read);
+        _server.Activate(this);
+    }
+
+    /// <summary>The connection is lost; it is cleaned up at the end of what runs now.</summary>
+    private void Fail()
+    {
+        if (_phase is Phase.Idle or Phase.Failed) return;
+        _phase = Phase.Failed;
+        _server.Activate(this);
+    }
+
+    private void CleanUp()
+    {
+        CloseSocket();
+        AbandonPayload();
+        if (_waitingFor is { IsWaiting: true } waiting) waiting.Abandon(null);
+        DropQueue();
+        if (_inFlight == 0) Shut();
+    }
+
+    private void Shut()
+    {
+        CloseSocket();
+        _phase = Phase.Idle;
+        if (_export != null) _server.Exports.Release(_export);
+        _export = null;
+        _server.Closed(this);
+    }
+
+    private void CloseSocket()
+    {
+        if (_socket < 0) return;
+        _watch?.Dispose();
+        _watch = null;
+        _ = Libc.close(_socket);
+        _socket = -1;
+    }
+}

@@ -1,0 +1,105 @@
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Memory;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Archipelago.Nbd.Tests;
+
+/// <summary>A gateway over <see cref="ArrayVolumes"/> on a reactor of its own, in a segment of its own.</summary>
+internal sealed class TestServer : IAsyncDisposable
+{
+    private readonly Segment _segment;
+    private readonly Reactor _reactor;
+    private readonly Thread _thread;
+    private readonly PeerHost _host;
+
+    private TestServer(SegmentOptions segment)
+    {
+        Directory = System.IO.Directory.CreateTempSubdirectory("an-").FullName;
+        _segment = Segment.Create(Path.Combine(Directory, "seg"), segment);
+        _reactor = new Reactor(new ReactorOptions { Name = "nbd-test" });
+        _host = new PeerHost(_reactor, _segment, NullLoggerFactory.Instance);
+        _thread = new Thread(_reactor.Run) { Name = "nbd-test", IsBackground = true };
+        _thread.Start();
+    }
+
+    internal string Directory { get; }
+    internal string SocketPath => Path.Combine(Directory, "nbd.sock");
+    internal ArrayVolumes Volumes { get; } = new();
+    internal NbdPeer Peer { get; private set; } = null!;
+    internal Segment Segment => _segment;
+    internal PeerContext Context { get; private set; } = null!;
+
+    internal string Uri(string export) => $"nbd+unix:///{export}?socket={SocketPath}";
+
+    /// <summary>With the volume "vol" of 64 MiB.</summary>
+    internal static async Task<TestServer> StartAsync(Func<NbdOptions, NbdOptions>? change = null, SegmentOptions? segment = null, int pages = 4096, int lent = 8192, int size = 64 << 20)
+    {
+        var server = new TestServer(segment ?? new SegmentOptions { Ports = 4, Pages = 16 * 1024, Prefault = false });
+        server.Volumes.Add("vol", size);
+        var options = new NbdOptions { SocketPath = server.SocketPath, Pages = pages };
+        options = change?.Invoke(options) ?? options;
+        server.Peer = new NbdPeer(options);
+        await server.OnReactor(async () =>
+        {
+            await server._host.StartAsync(new PeerPlan { Name = "volumes", Peer = server.Volumes, Serves = "volumes", Pages = lent });
+            server.Context = await server._host.StartAsync(new PeerPlan { Name = "nbd", Peer = server.Peer, Pages = options.Pages });
+            return true;
+        });
+        return server;
+    }
+
+    /// <summary>Runs something on the reactor.</summary>
+    internal Task<T> OnReactor<T>(Func<Task<T>> work)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _reactor.Post(async _ =>
+        {
+            try
+            {
+                done.SetResult(await work());
+            }
+            catch (Exception fault)
+            {
+                done.SetException(fault);
+            }
+        }, null);
+        return done.Task;
+    }
+
+    internal Task<T> OnReactor<T>(Func<T> work) => OnReactor(() => Task.FromResult(work()));
+
+    /// <summary>Waits until something holds on the reactor.</summary>
+    internal async Task Until(Func<bool> holds, string what)
+    {
+        for (int i = 0; i < 5000; i++)
+        {
+            if (await OnReactor(holds)) return;
+            await Task.Delay(2);
+        }
+
+        Assert.Fail($"never came true: {what}");
+    }
+
+    internal Task StopPeers() => OnReactor(async () =>
+    {
+        await _host.StopAsync();
+        return true;
+    });
+
+    public async ValueTask DisposeAsync()
+    {
+        await OnReactor(() =>
+        {
+            Volumes.LetGo();
+            return true;
+        });
+        await StopPeers().WaitAsync(TimeSpan.FromSeconds(20));
+        _reactor.Stop();
+        _thread.Join();
+        _reactor.Dispose();
+        _segment.Dispose();
+        System.IO.Directory.Delete(Directory, recursive: true);
+    }
+}
