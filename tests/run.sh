@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds everything and runs all tests. The last line is "N passed, N failed".
+#
+#   tests/run.sh               all tests, about 20 minutes on two cores
+#   tests/run.sh Xseg Cached   only the test projects whose name contains one of the words
+#
+# Needs Debian and the .NET 10 SDK; installs packages with apt if they are missing (as root, or by sudo).
+# ARCHIPELAGO_LONG=1 adds the long storms and soaks. Results (trx) are left in TestResults/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(ceph-mon ceph-osd ceph-common librados2 fio nbdkit libnbd-bin nbdfuse python3-libnbd qemu-utils e2fsprogs fuse3 gcc libc6-dev util-linux procps)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing+=("$package")
+done
+if ((${#missing[@]})); then
+  echo "installing: ${missing[*]}"
+  root=; [ "$(id -u)" = 0 ] || root=sudo
+  $root apt-get update -q
+  DEBIAN_FRONTEND=noninteractive $root apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+command -v dotnet >/dev/null || { echo "tests/run.sh: the .NET 10 SDK is missing: no 'dotnet' on PATH" >&2; exit 1; }
+
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
+dotnet build Storage.sln -c Release -v quiet -nologo
+[ ! -x deploy/build.sh ] || deploy/build.sh
+
+results=$PWD/TestResults
+rm -rf "$results"
+passed=0 failed=0
+count() { sed -n "s/.*<Counters .*[^a-zA-Z]$2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1; }
+for project in tests/*.Tests/*.csproj; do
+  name=$(basename "$project" .csproj)
+  if (($#)); then
+    wanted=0
+    for word; do [[ $name == *$word* ]] && wanted=1; done
+    ((wanted)) || continue
+  fi
+  started=$SECONDS
+  status=0
+  dotnet test "$project" -c Release --no-build --nologo -v quiet --results-directory "$results" --logger "trx;LogFileName=$name.trx" \
+    --blame-hang --blame-hang-timeout 10m --blame-hang-dump-type none || status=$?
+  trx=$results/$name.trx
+  p=0 f=0
+  if [ -f "$trx" ]; then
+    p=$(count "$trx" passed) f=$(count "$trx" failed)
+  fi
+  # A run that broke off counts as a failure even where no test says so.
+  if ((status != 0 && ${f:-0} == 0)); then f=1; fi
+  echo "$name: ${p:-0} passed, ${f:-0} failed in $((SECONDS - started)) s"
+  passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
+done
+echo "$passed passed, $failed failed"
+((failed == 0 && passed > 0))
