@@ -14,24 +14,24 @@ public sealed record CachedOptions
     /// <summary>See <see cref="DefaultPolicy"/>.</summary>
     public static readonly OptionSpec<CachePolicy> PolicyOption = Option.Choice("policy", "writeback",
         "Policy of volumes that name none. writeback answers a write when the cache holds it: a crash of the HOST loses what the guest has not flushed, "
-        + "at most dirty_ratio of the cache and as a rule dirty_age of writes; a crash of a process loses nothing. A volume starts in write-through all the same and "
+        + "at most dirty-ratio of the cache and as a rule dirty-age of writes; a crash of a process loses nothing. A volume starts in write-through all the same and "
         + "changes to write-back at its guest's first flush (safe until first flush). writethrough answers when the blocker has the write. off caches nothing.",
         ("writeback", CachePolicy.WriteBack), ("writethrough", CachePolicy.WriteThrough), ("off", CachePolicy.Off));
     /// <summary>See <see cref="DirtyRatio"/>.</summary>
-    public static readonly OptionSpec<double> DirtyRatioOption = Option.Ratio("dirty_ratio", "75%", 0.01, 0.95,
+    public static readonly OptionSpec<double> DirtyRatioOption = Option.Ratio("dirty-ratio", "75%", 0.01, 0.95,
         "Largest part of the cache that may be dirty. Writers then go at the blocker's speed.");
     /// <summary>See <see cref="DestageRatio"/>.</summary>
-    public static readonly OptionSpec<double> DestageRatioOption = Option.Ratio("destage_ratio", "25%", 0, 0.95,
-        "Dirty part of the cache from which on destaging runs without regard to age, faster the more is dirty. Not above dirty_ratio.");
+    public static readonly OptionSpec<double> DestageRatioOption = Option.Ratio("destage-ratio", "25%", 0, 0.95,
+        "Dirty part of the cache from which on destaging runs without regard to age, faster the more is dirty. Not above dirty-ratio.");
     /// <summary>See <see cref="DirtyAge"/>.</summary>
-    public static readonly OptionSpec<TimeSpan> DirtyAgeOption = Option.Duration("dirty_age", "5s", TimeSpan.FromMilliseconds(10), TimeSpan.FromHours(1),
+    public static readonly OptionSpec<TimeSpan> DirtyAgeOption = Option.Duration("dirty-age", "5s", TimeSpan.FromMilliseconds(10), TimeSpan.FromHours(1),
         "Age at which dirty data is destaged even if there is room.");
     /// <summary>See <see cref="DestageDepth"/>.</summary>
-    public static readonly OptionSpec<long> DestageDepthOption = Option.Integer("destage_depth", "32", 1, 512, "Writes to the blocker in flight for destaging.");
+    public static readonly OptionSpec<long> DestageDepthOption = Option.Integer("destage-depth", "32", 1, 512, "Writes to the blocker in flight for destaging.");
     /// <summary>See <see cref="DestageRun"/>.</summary>
-    public static readonly OptionSpec<long> DestageRunOption = Option.Bytes("destage_run", "512k", 4096, 4 << 20, "Most bytes of neighbouring dirty pages in one write to the blocker.", 4096);
+    public static readonly OptionSpec<long> DestageRunOption = Option.Bytes("destage-run", "512k", 4096, 4 << 20, "Most bytes of neighbouring dirty pages in one write to the blocker.", 4096);
     /// <summary>See <see cref="FillDepth"/>.</summary>
-    public static readonly OptionSpec<long> FillDepthOption = Option.Integer("fill_depth", "256", 1, 512, "Reads from the blocker in flight for misses.");
+    public static readonly OptionSpec<long> FillDepthOption = Option.Integer("fill-depth", "256", 1, 512, "Reads from the blocker in flight for misses.");
 
     /// <summary>The rows for the peer's section of a configuration file.</summary>
     public static OptionSpec[] All { get; } =
@@ -64,7 +64,7 @@ public sealed record CachedOptions
     public static CachedOptions From(ConfigSection section)
     {
         double dirty = section.Get(DirtyRatioOption), destage = section.Get(DestageRatioOption);
-        if (destage > dirty) throw section.Refuse(DestageRatioOption, "not above dirty_ratio");
+        if (destage > dirty) throw section.Refuse(DestageRatioOption, "not above dirty-ratio");
         return new CachedOptions
         {
             Pages = (int)(section.Get(SizeOption) >> 12),

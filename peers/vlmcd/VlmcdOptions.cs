@@ -19,10 +19,10 @@ public sealed record VlmcdOptions
     public static readonly OptionSpec<string> BlocksOption = Option.Text("blocks", "cache",
         "Route to which the volumes' objects are sent: cached, or a blocker directly.", 1, 32);
     /// <summary>See <see cref="ObjectSize"/>.</summary>
-    public static readonly OptionSpec<long> ObjectSizeOption = Option.Bytes("object_size", "4MiB", MinObjectSize, MaxObjectSize,
+    public static readonly OptionSpec<long> ObjectSizeOption = Option.Bytes("object-size", "4MiB", MinObjectSize, MaxObjectSize,
         "Object size of new volumes, a power of two. A volume keeps the object size that it was created with.", MinObjectSize);
     /// <summary>See <see cref="FanOut"/>.</summary>
-    public static readonly OptionSpec<long> FanOutOption = Option.Integer("fan_out", "16", 1, 256,
+    public static readonly OptionSpec<long> FanOutOption = Option.Integer("fan-out", "16", 1, 256,
         "Most objects of one request, or of one background deletion, that are worked on at once.");
 
     /// <summary>Route of the objects.</summary>
@@ -48,7 +48,7 @@ public sealed record VlmcdOptions
     {
         if (!IsObjectSize(ObjectSize))
             throw new ErrnoException(Errno.EINVAL, $"object size {ObjectSize}: expected a power of two from {MinObjectSize} to {MaxObjectSize}");
-        if (FanOut is < 1 or > 256) throw new ErrnoException(Errno.EINVAL, $"fan_out {FanOut}: expected 1 to 256");
+        if (FanOut is < 1 or > 256) throw new ErrnoException(Errno.EINVAL, $"fan-out {FanOut}: expected 1 to 256");
     }
 
     internal static bool IsObjectSize(long size) => size is >= MinObjectSize and <= MaxObjectSize && BitOperations.IsPow2(size);

@@ -1,0 +1,42 @@
+using System.Text;
+
+namespace Archipelago.Cli.CommandLine;
+
+/// <summary>Makes a completion script for bash from the table of commands.</summary>
+internal static class BashCompletion
+{
+    internal static string Render(IReadOnlyList<CliCommand> table)
+    {
+        var script = new StringBuilder();
+        script.Append("# bash completion for archipelago, made by `archipelago completion bash`. Source it, or put it into\n");
+        script.Append("# /usr/share/bash-completion/completions/archipelago.\n");
+        script.Append("_archipelago() {\n    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} path= words= i\n");
+        script.Append("    for ((i = 1; i < COMP_CWORD; i++)); do\n        case \"$path ${COMP_WORDS[i]}\" in\n");
+        foreach (var command in table.Skip(1)) script.Append($"            \"{Key(command.Path)}\") path=\"{Key(command.Path)}\" ;;\n");
+        script.Append("        esac\n    done\n    case \"$path $previous\" in\n");
+        foreach (var command in table)
+            foreach (var option in command.Options.Where(o => o.Value is not null))
+                script.Append($"        \"{Key(command.Path)} {option.Name}\") {Values(option)} ;;\n");
+        script.Append("    esac\n    case \"$path\" in\n");
+        foreach (var command in table)
+            script.Append($"        \"{Key(command.Path)}\") words=\"{string.Join(' ', Words(command, table))}\" ;;\n");
+        script.Append("    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n}\ncomplete -F _archipelago archipelago\n");
+        return script.ToString();
+    }
+
+    private static string Key(string path) => path.Length == 0 ? "" : " " + path;
+
+    private static string Values(CliOption option)
+    {
+        if (option.Words is { } words) return $"COMPREPLY=($(compgen -W \"{string.Join(' ', words)}\" -- \"$word\")); return";
+        return option.Value is "DIR" ? "COMPREPLY=($(compgen -d -- \"$word\")); return"
+            : option.Value is "FILE" or "PATH" ? "COMPREPLY=($(compgen -f -- \"$word\")); return"
+            : "COMPREPLY=(); return";
+    }
+
+    private static IEnumerable<string> Words(CliCommand command, IReadOnlyList<CliCommand> table) =>
+        table.Where(c => HelpPage.IsBelow(c, command)).Select(c => c.Path[(c.Path.LastIndexOf(' ') + 1)..])
+            .Concat(command.Arguments.SelectMany(a => a.Words ?? []))
+            .Concat(command.Options.Select(o => o.Name))
+            .Append("--help");
+}

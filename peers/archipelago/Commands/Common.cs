@@ -1,0 +1,65 @@
+using Archipelago.Cli.CommandLine;
+using Archipelago.Cli.Daemon;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Control;
+using Archipelago.Xseg.Memory;
+
+namespace Archipelago.Cli.Commands;
+
+/// <summary>Options that several commands share, and how they find a running process.</summary>
+internal static class Common
+{
+    internal static readonly CliOption State = new(
+        "--state", "DIR", "State directory: what runs here, sockets, and by default the data. Default: $ARCHIPELAGO_STATE, else "
+            + "~/.local/state/archipelago, or /var/lib/archipelago for root.");
+
+    internal static readonly CliOption Config = new("--config", "FILE", "Configuration file, see `archipelago config example`. Default: $ARCHIPELAGO_CONFIG, else the embedded default.");
+
+    internal static readonly CliOption Set = new("--set", "SECTION.KEY=VALUE", "Sets an option of the configuration; goes over file and environment.", Repeats: true);
+
+    internal static readonly CliOption Json = new("--json", null, "Writes JSON instead of tables.");
+
+    internal static readonly CliOption Segment = new("--segment", "DIR", "Directory of the segment. Default: the one of the state directory.");
+
+    internal static readonly CliOption Socket = new("--socket", "PATH", "Control socket of the process to ask. Default: the processes of the state directory.");
+
+    internal static StateDirectory StateOf(Invocation invocation) =>
+        new(invocation.Get("--state") ?? (Environment.GetEnvironmentVariable("ARCHIPELAGO_STATE") is { Length: > 0 } given ? given : null));
+
+    internal static DaemonConfig ConfigOf(Invocation invocation, StateDirectory state) =>
+        DaemonConfig.Load(state, invocation.Get("--config") ?? (Environment.GetEnvironmentVariable("ARCHIPELAGO_CONFIG") is { Length: > 0 } file ? file : null), invocation.All("--set"));
+
+    /// <summary>Joins the segment that the options name.</summary>
+    internal static Segment Join(Invocation invocation) => Xseg.Memory.Segment.Join(SegmentPath(invocation));
+
+    internal static string SegmentPath(Invocation invocation) =>
+        invocation.Get("--segment") is { } path ? Path.GetFullPath(path) : StateOf(invocation).DefaultSegment;
+
+    /// <summary>Asks the processes one after another, and returns the answer of the first that is running.</summary>
+    /// <exception cref="ErrnoException">ENOENT: nothing runs.</exception>
+    internal static async Task<T> AskAsync<T>(Invocation invocation, Func<ControlClient, Task<T>> ask)
+    {
+        var sockets = Sockets(invocation);
+        ErrnoException? last = null;
+        foreach (string socket in sockets)
+        {
+            using var client = new ControlClient(socket);
+            try
+            {
+                return await ask(client);
+            }
+            catch (ErrnoException e) when (e.Errno == Errno.ENOENT && e.Message.Contains(socket, StringComparison.Ordinal))
+            {
+                // Nobody listens: it died. The next one may answer.
+                last = e;
+            }
+        }
+
+        string state = StateOf(invocation).Path;
+        throw last is not null && sockets.Count == 1 && invocation.Get("--socket") is not null ? last
+            : new ErrnoException(Errno.ENOENT, $"nothing runs on state directory {state}; start it with `archipelago up --state {state}`");
+    }
+
+    internal static IReadOnlyList<string> Sockets(Invocation invocation) =>
+        invocation.Get("--socket") is { } socket ? [Path.GetFullPath(socket)] : [.. StateOf(invocation).Announced().Select(p => p.Socket)];
+}

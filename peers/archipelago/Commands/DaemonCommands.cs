@@ -1,0 +1,206 @@
+using System.Diagnostics;
+using Archipelago.Cli.CommandLine;
+using Archipelago.Cli.Daemon;
+using Archipelago.Cli.Peers;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Configuration;
+using Archipelago.Runtime.Control;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Memory;
+using Spectre.Console;
+
+namespace Archipelago.Cli.Commands;
+
+/// <summary>`up`, `run`, `down`.</summary>
+internal static class DaemonCommands
+{
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan EndLimit = TimeSpan.FromSeconds(30);
+
+    private static readonly CliOption Detach = new(
+        "--detach", null, "Returns once everything runs, and leaves it in the background; its log is in the state directory.");
+
+    internal static IEnumerable<CliCommand> Table(CliOption[] shared) =>
+    [
+        new("up", "start everything in one process")
+        {
+            Description =
+            [
+                "Starts the peers of the configuration, from the store up, on one thread. Without a configuration: objects in files below the state directory, "
+                    + "a write-back cache of 256 MiB (safe until first flush), volumes, and an NBD server on a Unix socket, with a first volume `demo` of 1 GiB; and says how to attach.",
+                "SIGTERM, SIGINT and `archipelago down` end it in order: all data is made stable first, then the peers stop from the gateway down. "
+                    + "After kill -9 or a crash the next start takes over the segment with all that was acknowledged.",
+                "A second `up` on the same state directory is refused.",
+            ],
+            Options = [.. shared, Detach],
+            Examples = ["archipelago up", "archipelago up --config /etc/archipelago.conf --detach", "archipelago up --set cached.size=4G --set reactor.core=1"],
+            Run = UpAsync,
+        },
+        new("run", "host some of the peers in this process")
+        {
+            Description = ["Hosts the named peers, with their sections of the configuration; the rest of the chain may run in other processes, which use the same "
+                + "state directory and configuration. Each can be stopped and started by itself: requests wait for it."],
+            Arguments = [new("PEER", "Peers to host.", Repeats: true, Words: [.. PeerCatalogue.Names])],
+            Options = shared,
+            Examples = ["archipelago run filed cached", "archipelago run vlmcd nbd"],
+            Run = RunAsync,
+        },
+        new("down", "stop in order")
+        {
+            Description = ["Makes all data stable, stops the peers from the gateway down, and removes the segment. If the data cannot be made stable it is refused, "
+                + "and everything goes on as before."],
+            Options =
+            [
+                Common.State, Common.Socket,
+                new("--keep-segment", null, "Leaves the segment, with its cached data, for the next start."),
+                new("--discard-dirty", null, "Does not wait for anything: ends the processes and removes the segment with the data in it that the store does not have. That data is LOST."),
+                new("--timeout", "DURATION", "How long the data may take to become stable. Default: the option drain-timeout of [up]."),
+            ],
+            Run = DownAsync,
+        },
+    ];
+
+    private static async Task<int> UpAsync(Invocation invocation, CancellationToken cancel)
+    {
+        using var state = Common.StateOf(invocation);
+        var config = Common.ConfigOf(invocation, state);
+        if (config.Enabled.Count == 0) throw new UsageException("the configuration starts no peer; add sections such as [filed], [cached], [vlmcd] and [nbd] (`archipelago config example`)");
+        if (invocation.Has("--detach")) return await DetachAsync(state, cancel);
+        var process = new PeerProcess(config, "control", config.Enabled, standsAlone: true);
+        state.Take(alone: true);
+        return await process.RunAsync();
+    }
+
+    private static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
+    {
+        using var state = Common.StateOf(invocation);
+        var config = Common.ConfigOf(invocation, state);
+        var kinds = PeerCatalogue.Named(invocation.Arguments("PEER"));
+        var process = new PeerProcess(config, string.Join('+', kinds.Select(k => k.Name)), kinds, standsAlone: false);
+        state.Take(alone: false);
+        return await process.RunAsync();
+    }
+
+    private static async Task<int> DetachAsync(StateDirectory state, CancellationToken cancel)
+    {
+        if (!state.IsFree()) state.Take(alone: true);
+        Directory.CreateDirectory(state.Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        long logStart = File.Exists(state.LogPath) ? new FileInfo(state.LogPath).Length : 0;
+        string[] command = Environment.GetCommandLineArgs();
+        string self = Environment.ProcessPath!;
+        bool hosted = Path.GetFileNameWithoutExtension(self) == "dotnet";
+        var start = new ProcessStartInfo("/bin/sh");
+        foreach (string argument in (string[])["-c", "log=$1; shift; exec setsid \"$@\" >>\"$log\" 2>&1 </dev/null", "archipelago", state.LogPath, self])
+            start.ArgumentList.Add(argument);
+        foreach (string argument in (hosted ? command : command[1..]).Where(a => a != "--detach")) start.ArgumentList.Add(argument);
+        using var process = Process.Start(start)!;
+        var waited = Stopwatch.StartNew();
+        while (true)
+        {
+            await Task.Delay(50, cancel);
+            if (process.HasExited || waited.Elapsed > StartLimit)
+            {
+                string log = File.Exists(state.LogPath) ? File.ReadAllText(state.LogPath)[(int)logStart..] : "";
+                throw new ErrnoException(Errno.EIO, $"the process {(process.HasExited ? "ended" : "is not ready yet")}; its log, {state.LogPath}, says:\n{log.TrimEnd()}");
+            }
+
+            // It says where it answers once all is ready.
+            if (!state.Announced().Any(p => p.Pid == process.Id)) continue;
+            Invocation.Write($"archipelago runs in the background: process {process.Id}, log {state.LogPath}");
+            return ExitCode.Ok;
+        }
+    }
+
+    private static async Task<int> DownAsync(Invocation invocation, CancellationToken cancel)
+    {
+        using var state = Common.StateOf(invocation);
+        bool discard = invocation.Has("--discard-dirty");
+        var limit = invocation.Get("--timeout", new DurationType(TimeSpan.FromMilliseconds(100), TimeSpan.FromDays(1)), TimeSpan.Zero);
+        var request = new StopRequest(discard, invocation.Has("--keep-segment"), limit > TimeSpan.Zero ? limit.TotalSeconds : null);
+        var processes = await ProcessesAsync(invocation);
+        string segment = state.DefaultSegment;
+        foreach (var (pid, socket, report) in processes)
+        {
+            if (report?.Sections["segment"]?["directory"]?.GetValue<string>() is { } path) segment = path;
+            await StopOneAsync(socket, request, cancel);
+            await WaitForEndAsync(pid, cancel);
+            Invocation.Write($"process {pid} ({report?.Name ?? "?"}) has ended");
+        }
+
+        if (discard && !request.KeepSegment && Segment.Exists(segment))
+        {
+            Segment.Destroy(segment);
+            Invocation.Write($"segment {segment} is removed");
+        }
+
+        return ExitCode.Ok;
+    }
+
+    /// <summary>The processes, from the gateway down.</summary>
+    private static async Task<IReadOnlyList<(int Pid, string Socket, StatusReport? Report)>> ProcessesAsync(Invocation invocation)
+    {
+        var found = new List<(int Pid, string Socket, StatusReport? Report, int Rank)>();
+        foreach (string socket in Common.Sockets(invocation))
+        {
+            using var client = new ControlClient(socket);
+            try
+            {
+                var report = await client.GetAsync("/v1/status", ControlJson.Default.StatusReport);
+                int rank = PeerCatalogue.Kinds.Select((kind, at) => report.Sections.ContainsKey(kind.Name) ? at : -1).Max();
+                found.Add((report.Pid, socket, report, rank));
+            }
+            catch (ErrnoException e) when (e.Errno == Errno.ENOENT)
+            {
+                // A dead process's announcement.
+            }
+        }
+
+        if (found.Count == 0) await Common.AskAsync<int>(invocation, _ => throw new InvalidOperationException("nobody is there to be asked"));
+        return [.. found.OrderByDescending(p => p.Rank).Select(p => (p.Pid, p.Socket, p.Report))];
+    }
+
+    private static async Task StopOneAsync(string socket, StopRequest request, CancellationToken cancel)
+    {
+        using var client = new ControlClient(socket) { Timeout = TimeSpan.FromMinutes(5) };
+        var json = DaemonJson.Default;
+        try
+        {
+            await Invocation.Terminal(error: true).Status().StartAsync("stopping", async status =>
+            {
+                await foreach (var step in client.StreamAsync("/v1/stop", request, json.StopRequest, json.StopStep, cancel))
+                {
+                    string text = step.DirtyPages > 0 ? $"{step.Message}: {Invocation.Size(step.DirtyPages * 4096.0)} dirty" : step.Message;
+                    if (Console.IsErrorRedirected) Invocation.Note(text);
+                    else status.Status(Markup.Escape(text));
+                }
+            });
+        }
+        catch (ErrnoException e) when (request.DiscardDirty && e.Errno == Errno.ECONNRESET)
+        {
+            // It left without a word, as it was told to.
+        }
+    }
+
+    private static async Task WaitForEndAsync(int pid, CancellationToken cancel)
+    {
+        var waited = Stopwatch.StartNew();
+        while (Directory.Exists($"/proc/{pid}") && !IsZombie(pid))
+        {
+            if (waited.Elapsed > EndLimit) throw new ErrnoException(Errno.ETIMEDOUT, $"process {pid} stopped its peers but does not end; see its log");
+            await Task.Delay(20, cancel);
+        }
+    }
+
+    private static bool IsZombie(int pid)
+    {
+        try
+        {
+            string stat = File.ReadAllText($"/proc/{pid}/stat");
+            return stat[(stat.LastIndexOf(')') + 2)..].StartsWith('Z');
+        }
+        catch (IOException)
+        {
+            return true;
+        }
+    }
+}

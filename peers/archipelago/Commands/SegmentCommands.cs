@@ -1,0 +1,108 @@
+using Archipelago.Cli.CommandLine;
+using Archipelago.Cli.Daemon;
+using Archipelago.Runtime;
+using Archipelago.Xseg.Memory;
+
+namespace Archipelago.Cli.Commands;
+
+/// <summary>`segment …`: looks at the shared memory itself, also when nothing runs.</summary>
+internal static class SegmentCommands
+{
+    internal static IEnumerable<CliCommand> Table(CliOption[] options) =>
+    [
+        new("segment", "the shared memory"),
+        new("segment info", "show sizes, and what the pages are used for") { Options = options, Run = InfoAsync },
+        new("segment ports", "show the ports and who serves them")
+        {
+            Description = ["alive: served. hung: the process holds the kernel lock, but gives no sign of life (SIGSTOP, an endless loop). dead: the process is gone; "
+                + "a successor takes over what it had accepted."],
+            Options = options,
+            Run = PortsAsync,
+        },
+        new("segment requests", "show the requests that are under way, and those that were kept for inspection") { Options = options, Run = RequestsAsync },
+        new("segment destroy", "remove a segment of which no peer lives")
+        {
+            Description = ["Refused while a peer lives, and if pages are dirty unless --discard-dirty is said."],
+            Options = [Common.State, Common.Segment, new("--discard-dirty", null, "Removes it although the store does not have all of its data. That data is LOST.")],
+            Run = DestroyAsync,
+        },
+    ];
+
+    private static Task<int> InfoAsync(Invocation invocation, CancellationToken cancel)
+    {
+        using var segment = Common.Join(invocation);
+        var info = SegmentView.Info(segment);
+        if (invocation.Json)
+        {
+            Invocation.WriteJson(info, DaemonJson.Default.SegmentInfo);
+            return Task.FromResult(ExitCode.Ok);
+        }
+
+        Invocation.WriteFields(
+            [
+                ("directory", info.Directory), ("creation id", info.CreationId), ("size", Invocation.Size(info.Bytes)), ("pages", Invocation.Number(info.Pages)),
+                .. info.PagesByState.Select(s => ($"  {s.Key}", $"{Invocation.Number(s.Value)} ({Invocation.Size(s.Value * 4096.0)})")),
+                ("dirty pages", Invocation.Number(info.DirtyPages)), ("ports", Invocation.Number(info.Ports)), ("slots per port", Invocation.Number(info.SlotsPerPort)),
+                ("flows", Invocation.Number(info.Flows)), ("objects", Invocation.Number(info.Objects)), ("loan epoch", info.Epoch.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+            ]);
+        return Task.FromResult(ExitCode.Ok);
+    }
+
+    private static Task<int> PortsAsync(Invocation invocation, CancellationToken cancel)
+    {
+        using var segment = Common.Join(invocation);
+        var ports = SegmentView.Ports(segment);
+        if (invocation.Json) Invocation.WriteJson(ports, DaemonJson.Default.IReadOnlyListPortInfo);
+        else WritePorts(ports);
+        return Task.FromResult(ExitCode.Ok);
+    }
+
+    internal static void WritePorts(IEnumerable<PortInfo> ports) => Invocation.WriteTable(
+        [">PORT", "NAME", "STATE", ">PID", "SERVES", ">PAGES", ">REQUESTS", ">ACCEPTED", ">BAD", ">STALE", ">CORRUPT", ">REPLAYED", ">KEPT", ">LIFE"],
+        ports.Select(p => (string[])
+        [
+            Invocation.Number(p.Number), p.Name, p.State, p.Pid.ToString(System.Globalization.CultureInfo.InvariantCulture), p.Routes, Invocation.Number(p.PageShare),
+            Invocation.Number(p.SlotsUsed), Invocation.Number(p.Accepted), Invocation.Number(p.BadRequests), Invocation.Number(p.StaleEntries),
+            Invocation.Number(p.CorruptEntries), Invocation.Number(p.Replayed), Invocation.Number(p.Kept), Invocation.Number(p.Life),
+        ]));
+
+    private static Task<int> RequestsAsync(Invocation invocation, CancellationToken cancel)
+    {
+        using var segment = Common.Join(invocation);
+        var requests = SegmentView.Requests(segment);
+        if (invocation.Json) Invocation.WriteJson(requests, DaemonJson.Default.IReadOnlyListRequestInfo);
+        else
+            Invocation.WriteTable(
+                [">SLOT", "STATE", "ISSUER", "HOLDER", "OP", "TARGET", ">OFFSET", ">LENGTH", ">ATTEMPTS", "STATUS", "PATH"],
+                requests.Select(r => (string[])
+                [
+                    $"{r.Slot}/{r.Generation}", r.State, r.Issuer, r.Holder, r.Op, r.Target, $"{r.Offset}", $"{r.Length}", $"{r.Attempts}", r.Status == 0 ? "" : Errno.Name(r.Status), r.Path,
+                ]));
+        return Task.FromResult(ExitCode.Ok);
+    }
+
+    private static Task<int> DestroyAsync(Invocation invocation, CancellationToken cancel)
+    {
+        string path = Common.SegmentPath(invocation);
+        if (!invocation.Has("--discard-dirty")) RefuseDirty(path);
+        Segment.Destroy(path);
+        Invocation.Write($"segment {path} is removed");
+        return Task.FromResult(ExitCode.Ok);
+    }
+
+    private static void RefuseDirty(string path)
+    {
+        long dirty;
+        try
+        {
+            using var segment = Segment.Join(path);
+            dirty = segment.DirtyPages();
+        }
+        catch (Xseg.XsegException e) when (e.Errno is Errno.EPROTO or Errno.EAGAIN)
+        {
+            throw new ErrnoException(e.Errno, $"{e.Message}. Whether it holds dirty pages cannot be told; say --discard-dirty to remove it all the same", e);
+        }
+
+        if (dirty > 0) throw new ErrnoException(Errno.EBUSY, $"{path} holds {dirty} dirty pages that the store does not have; `archipelago up` takes them over, --discard-dirty gives them up");
+    }
+}

@@ -1,0 +1,79 @@
+using System.Text.Json.Nodes;
+using Archipelago.Cli.CommandLine;
+using Archipelago.Cli.Daemon;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Control;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Memory;
+
+namespace Archipelago.Cli.Commands;
+
+/// <summary>`status`: what the processes say, and what the segment shows of those that cannot say anything.</summary>
+internal static class StatusCommand
+{
+    private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(2);
+
+    internal static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
+    {
+        using var state = Common.StateOf(invocation);
+        var processes = new List<ProcessInfo>();
+        foreach (var (pid, socket) in state.Announced())
+            if (Directory.Exists($"/proc/{pid}")) processes.Add(await AskAsync(pid, socket, cancel));
+
+        string path = invocation.Get("--segment") is { } given ? Path.GetFullPath(given)
+            : processes.Select(p => p.Report?.Sections["segment"]?["directory"]?.GetValue<string>()).FirstOrDefault(p => p is not null) ?? state.DefaultSegment;
+        SegmentInfo? segment = null;
+        IReadOnlyList<PortInfo> ports = [];
+        if (Segment.Exists(path))
+        {
+            try
+            {
+                using var joined = Segment.Join(path);
+                (segment, ports) = (SegmentView.Info(joined), SegmentView.Ports(joined));
+            }
+            catch (XsegException e)
+            {
+                Invocation.Note($"archipelago: {Errno.Name(e.Errno)}: {e.Message}");
+            }
+        }
+
+        var status = new FullStatus(state.Path, processes.Count > 0, processes, segment, ports);
+        if (invocation.Json) Invocation.WriteJson(status, DaemonJson.Default.FullStatus);
+        else Show(status);
+        return status.Running ? ExitCode.Ok : ExitCode.Failed;
+    }
+
+    private static async Task<ProcessInfo> AskAsync(int pid, string socket, CancellationToken cancel)
+    {
+        using var client = new ControlClient(socket) { Timeout = AnswerLimit };
+        try
+        {
+            return new ProcessInfo(pid, socket, await client.GetAsync("/v1/status", ControlJson.Default.StatusReport, cancel), null);
+        }
+        catch (ErrnoException e)
+        {
+            return new ProcessInfo(pid, socket, null, $"{e.Symbol}: {e.Message}");
+        }
+    }
+
+    private static void Show(FullStatus status)
+    {
+        if (!status.Running)
+            Invocation.Write(status.Segment is null
+                ? $"nothing runs on state directory {status.State}"
+                : $"nothing runs on state directory {status.State}, but the segment of a former run is there with {status.Segment.DirtyPages} dirty pages; `archipelago up` takes it over");
+        else
+            Invocation.WriteTable(
+                [">PID", "PROCESS", "STATE", ">UPTIME", "PEERS"],
+                status.Processes.Select(p => p.Report is { } r
+                    ? (string[])[$"{p.Pid}", r.Name, r.State, TimeSpan.FromSeconds(Math.Floor(r.UptimeSeconds)).ToString("c"), string.Join(" ", r.Sections.Where(s => s.Value?["port"] is not null).Select(s => s.Key))]
+                    : [$"{p.Pid}", "", "hung", "", p.Error ?? ""]));
+        foreach (var process in status.Processes)
+            if (process.Report?.Sections["exports"] is JsonObject exports)
+                foreach (var (volume, uri) in exports) Invocation.Write($"{volume}: {uri}");
+        if (status.Segment is null) return;
+        Invocation.Write("");
+        Invocation.Write($"segment {status.Segment.Directory}: {Invocation.Size(status.Segment.Bytes)}, {Invocation.Number(status.Segment.Pages)} pages, {Invocation.Number(status.Segment.DirtyPages)} dirty");
+        SegmentCommands.WritePorts(status.Ports);
+    }
+}

@@ -1,0 +1,137 @@
+using Archipelago.Cli.Peers;
+using Archipelago.Runtime.Configuration;
+using Archipelago.Runtime.Control;
+using Archipelago.Runtime.Logging;
+using Archipelago.Runtime.Metrics;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+
+namespace Archipelago.Cli.Daemon;
+
+/// <summary>The configuration of a process of Archipelago: the tables of its own sections, and those of all kinds of peers.</summary>
+internal sealed class DaemonConfig
+{
+    private static readonly OptionSpec<string> SegmentDirectory = Option.Path(
+        "directory", "", "Directory of the segment, on a tmpfs or hugetlbfs. Without it: one below /dev/shm/archipelago that is named after the state directory.");
+
+    private static readonly OptionSpec<long> SegmentPages = Option.Integer(
+        "pages", "0", 0, 1 << 30, "4 KiB pages. 0 makes it large enough for the shares of all peers of this file, and \"spare\".");
+
+    private static readonly OptionSpec<long> SegmentSpare = Option.Integer(
+        "spare", "16384", 0, 1 << 30, "With pages = 0: pages beyond the peers' shares, for clients such as `archipelago bench`.");
+
+    private static readonly OptionSpec<long> SegmentPorts = Option.Integer("ports", "16", 2, 64, "Ports: one per peer, and one for each client and process.");
+
+    private static readonly OptionSpec<long> SegmentSlots = Option.Integer("slots", "1024", 16, 65536, "Request slots per port, a power of two.");
+
+    private static readonly OptionSpec<long> SegmentFlows = Option.Integer("flows", "1024", 2, 65536, "Flows: volumes that are known to the segment.");
+
+    private static readonly OptionSpec<long> SegmentObjects = Option.Integer(
+        "objects", "0", 0, 16 << 20, "Objects that data may be cached of; 0 for a quarter of the pages.");
+
+    private static readonly OptionSpec<long> SegmentRoutes = Option.Integer("routes", "32", 1, 1024, "Named routes.");
+
+    private static readonly OptionSpec<bool> SegmentPrefault = Option.Boolean("prefault", "true", "Touch all memory at creation, so that nobody pays for it later.");
+
+    private static readonly SectionSpec Segment = SectionSpec.Single(
+        "segment", "The shared memory of all peers. Sizes count when the segment is made; one that exists keeps its own.",
+        [SegmentDirectory, SegmentPages, SegmentSpare, SegmentPorts, SegmentSlots, SegmentFlows, SegmentObjects, SegmentRoutes, SegmentPrefault]);
+
+    private static readonly OptionSpec<TimeSpan> ReactorSpin = Option.Duration(
+        "spin", "50us", TimeSpan.Zero, TimeSpan.FromSeconds(1),
+        "Longest time that the reactor polls without work before it sleeps. Less saves CPU, more saves a wake-up of 15 to 25 µs.");
+
+    private static readonly OptionSpec<long> ReactorCore = Option.Integer(
+        "core", "-1", -1, 1023, "CPU core that the reactor's thread is pinned to; -1 leaves it to the kernel.");
+
+    private static readonly SectionSpec Reactor = SectionSpec.Single(
+        "reactor", "The thread that runs the peers of this process.", [ReactorSpin, ReactorCore]);
+
+    private static readonly OptionSpec<string> FirstVolume = Option.Text(
+        "first-volume", "", "Name of a volume that is made if there is none at all when the process starts; empty for none.", 0, 89);
+
+    private static readonly OptionSpec<long> FirstVolumeSize = Option.Bytes("first-volume-size", "1G", 512, 1L << 60, "Its size.", 512);
+
+    private static readonly OptionSpec<TimeSpan> DrainTimeout = Option.Duration(
+        "drain-timeout", "60s", TimeSpan.FromMilliseconds(100), TimeSpan.FromDays(1),
+        "At `down` and SIGTERM: how long the FLUSH may take that makes all data stable before anything is stopped.");
+
+    private static readonly SectionSpec Up = SectionSpec.Single("up", "Start and end of the process.", [FirstVolume, FirstVolumeSize, DrainTimeout]);
+
+    private DaemonConfig(Config config, StateDirectory state) => (Config, State) = (config, state);
+
+    /// <summary>All tables.</summary>
+    internal static ConfigSchema Schema { get; } = new(
+        [Up, Segment, Reactor, LogOptions.Section, ControlOptions.Section, MetricsOptions.Section, .. PeerCatalogue.Kinds.Select(k => k.Section)]);
+
+    internal Config Config { get; }
+    internal StateDirectory State { get; }
+    internal string SegmentPath => Config[Segment].Get(SegmentDirectory) is { Length: > 0 } path ? path : State.DefaultSegment;
+    internal TimeSpan Spin => Config[Reactor].Get(ReactorSpin);
+    internal int Core => (int)Config[Reactor].Get(ReactorCore);
+    internal string FirstVolumeName => Config[Up].Get(FirstVolume);
+    internal long FirstVolumeBytes => Config[Up].Get(FirstVolumeSize);
+    internal TimeSpan Drain => Config[Up].Get(DrainTimeout);
+    internal LogOptions Log => LogOptions.From(Config);
+    internal MetricsOptions Metrics => MetricsOptions.From(Config);
+    internal ReactorOptions ReactorOptions => new() { Name = "reactor", MaximumSpin = Spin };
+    internal IReadOnlyList<PeerKind> Enabled => [.. PeerCatalogue.Kinds.Where(k => k.IsEnabled(Config))];
+
+    /// <summary>The control socket; a process of <c>run</c> that is not told another one has one named after its peers.</summary>
+    internal ControlOptions Control(string name)
+    {
+        var options = ControlOptions.From(Config);
+        return Config[ControlOptions.Section].IsSet(ControlOptions.SocketOption) ? options : options with { SocketPath = State.File(name + ".sock") };
+    }
+
+    /// <summary>Sizes of a new segment.</summary>
+    /// <exception cref="ConfigException">The shares of the peers do not fit.</exception>
+    internal SegmentOptions SegmentSizes(long shares)
+    {
+        var section = Config[Segment];
+        long pages = section.Get(SegmentPages);
+        if (pages != 0 && pages <= shares) throw section.Refuse(SegmentPages, $"more than {shares}, the shares of all peers, or 0");
+        return new SegmentOptions
+        {
+            Pages = pages != 0 ? pages : Math.Max(64, shares + section.Get(SegmentSpare) + 1),
+            Ports = (int)section.Get(SegmentPorts),
+            SlotsPerPort = (int)section.Get(SegmentSlots),
+            Flows = (int)section.Get(SegmentFlows),
+            Objects = (int)section.Get(SegmentObjects),
+            Routes = (int)section.Get(SegmentRoutes),
+            Prefault = section.Get(SegmentPrefault),
+        };
+    }
+
+    /// <summary>Loads a file, or the embedded default if none is named. Environment and <paramref name="settings"/> go over it.</summary>
+    internal static DaemonConfig Load(StateDirectory state, string? file, IReadOnlyList<string> settings)
+    {
+        var sources = new ConfigSources
+        {
+            File = file is null ? null : Path.GetFullPath(file),
+            BuiltIn = file is null ? Embedded : null,
+            Environment = ConfigSources.ProcessEnvironment(),
+            ReservedVariables = ["ARCHIPELAGO_STATE", "ARCHIPELAGO_CONFIG"],
+            Settings = settings,
+        };
+        var config = ConfigLoader.Load(Schema, sources);
+        // What depends on the state directory cannot be in the tables: it is set where nobody has set it.
+        string[] defaults =
+        [
+            .. from kind in PeerCatalogue.Kinds
+               let section = config[kind.Section]
+               from row in kind.StateDefaults
+               let option = kind.Section.Options.First(o => o.Key == row.Key)
+               where !section.IsSet(option)
+               select $"{kind.Name}.{row.Key}={row.Value(state.Path)}",
+        ];
+        return new DaemonConfig(defaults.Length == 0 ? config : ConfigLoader.Load(Schema, sources with { Settings = [.. defaults, .. settings] }), state);
+    }
+
+    /// <summary>What runs if no file is named.</summary>
+    internal const string Embedded = """
+        [up]
+        first-volume = demo
+        [memd]
+        """;
+}

@@ -1,0 +1,77 @@
+using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
+using Archipelago.Runtime.Control;
+
+namespace Archipelago.Cli.Daemon;
+
+/// <summary>What `down` asks for.</summary>
+internal sealed record StopRequest(bool DiscardDirty, bool KeepSegment, double? TimeoutSeconds);
+
+/// <summary>A step of `down`.</summary>
+internal sealed record StopStep(string Message, long DirtyPages);
+
+/// <summary>A volume. Size in bytes; null where it was not asked for.</summary>
+internal sealed record VolumeInfo(string Name, long? Size, IReadOnlyList<string> Uris);
+
+/// <summary>The catalogue.</summary>
+internal sealed record VolumeList(IReadOnlyList<VolumeInfo> Volumes);
+
+/// <summary>A volume to be made.</summary>
+internal sealed record VolumeCreate(string Name, long Size);
+
+/// <summary>A new size in bytes.</summary>
+internal sealed record VolumeResize(long Size);
+
+/// <summary>A flow of the segment, with what is cached of it.</summary>
+internal sealed record FlowInfo(
+    string Name, int Number, string Policy, bool SafeUntilFlush, bool HasFlushed, bool Degraded, long CachedPages, long DirtyPages);
+
+/// <summary>All flows and what caches say about themselves.</summary>
+internal sealed record CacheReport(IReadOnlyList<FlowInfo> Flows, JsonObject Caches);
+
+/// <summary>A policy; what is null stays as it is.</summary>
+internal sealed record FlowChange(string? Policy, bool? SafeUntilFlush);
+
+/// <summary>FLUSH of a volume, or of all.</summary>
+internal sealed record FlushRequest(string Volume);
+
+/// <summary>Duration of a FLUSH.</summary>
+internal sealed record FlushReport(double Seconds);
+
+/// <summary>A port of the segment. State: alive, hung, dead.</summary>
+internal sealed record PortInfo(
+    int Number, string Name, string State, int Pid, long Life, double HeartbeatAgeSeconds, long PageShare, int SlotsUsed, string Routes,
+    ulong Accepted, ulong BadRequests, ulong StaleEntries, ulong CorruptEntries, ulong Replayed, ulong Kept, bool Transient);
+
+/// <summary>A request of the segment that is not free.</summary>
+internal sealed record RequestInfo(
+    uint Slot, uint Generation, string State, string Issuer, string Holder, string Op, string Target, ulong Offset, ulong Length, uint Flow,
+    int Status, int Attempts, string Parent, string Path);
+
+/// <summary>The geometry of the segment and what its pages are used for.</summary>
+internal sealed record SegmentInfo(
+    string Directory, string CreationId, long Bytes, uint Pages, IReadOnlyDictionary<string, long> PagesByState, long DirtyPages, int Ports, int SlotsPerPort,
+    int Flows, int Objects, ulong Epoch);
+
+/// <summary>One process and its report; the report is null, and error says why, if it does not answer.</summary>
+internal sealed record ProcessInfo(int Pid, string Socket, StatusReport? Report, string? Error);
+
+/// <summary>The answer of `archipelago status`.</summary>
+internal sealed record FullStatus(string State, bool Running, IReadOnlyList<ProcessInfo> Processes, SegmentInfo? Segment, IReadOnlyList<PortInfo> Ports);
+
+/// <summary>Serializers of the control plane and of the commands, made at compile time.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
+[JsonSerializable(typeof(StopRequest))]
+[JsonSerializable(typeof(StopStep))]
+[JsonSerializable(typeof(VolumeList))]
+[JsonSerializable(typeof(VolumeCreate))]
+[JsonSerializable(typeof(VolumeResize))]
+[JsonSerializable(typeof(CacheReport))]
+[JsonSerializable(typeof(FlowChange))]
+[JsonSerializable(typeof(FlushRequest))]
+[JsonSerializable(typeof(FlushReport))]
+[JsonSerializable(typeof(IReadOnlyList<PortInfo>))]
+[JsonSerializable(typeof(IReadOnlyList<RequestInfo>))]
+[JsonSerializable(typeof(FullStatus))]
+[JsonSerializable(typeof(Dictionary<string, string>))]
+internal sealed partial class DaemonJson : JsonSerializerContext;

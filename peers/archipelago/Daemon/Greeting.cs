@@ -1,0 +1,36 @@
+using Archipelago.Cli.Peers;
+
+namespace Archipelago.Cli.Daemon;
+
+/// <summary>Says how to attach to a volume, in lines that work as they are pasted.</summary>
+internal static class Greeting
+{
+    /// <summary>How the gateways of this configuration name the volume.</summary>
+    internal static IReadOnlyList<string> Uris(DaemonConfig config, string volume) =>
+        [.. PeerCatalogue.Kinds.Where(k => k.UriOf is not null && k.IsEnabled(config.Config)).SelectMany(k => k.UriOf!(config.Config[k.Section], volume))];
+
+    internal static void Print(DaemonConfig config, IReadOnlyList<string> volumes, string socket)
+    {
+        Console.Out.WriteLine($"archipelago {PeerProcess.Version} is up: state {config.State.Path}, segment {config.SegmentPath}, control socket {socket}");
+        foreach (string volume in volumes.Take(3))
+        {
+            foreach (string uri in Uris(config, volume)) Attach(volume, uri);
+        }
+
+        string state = config.State.Path == StateDirectory.Default() ? "" : $" --state '{config.State.Path}'";
+        Console.Out.WriteLine($"\nMore volumes:  archipelago volume create{state} NAME SIZE\nState:         archipelago status{state}\nStop:          archipelago down{state}   (or Ctrl-C)");
+        Console.Out.Flush();
+    }
+
+    private static void Attach(string volume, string uri)
+    {
+        Console.Out.WriteLine($"""
+
+            volume '{volume}':
+              URI   {uri}
+              info  qemu-img info '{uri}'
+              qemu  qemu-system-x86_64 -m 512 -nographic -drive 'file={uri},format=raw,if=virtio'
+              fio   fio --name={volume} --ioengine=nbd --uri='{uri}' --rw=randrw --bs=4k --size=64m --iodepth=16 --verify=crc32c
+            """);
+    }
+}

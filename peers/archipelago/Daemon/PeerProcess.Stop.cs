@@ -1,0 +1,130 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Threading.Channels;
+using Archipelago.Runtime;
+using Archipelago.Xseg;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Cli.Daemon;
+
+/// <summary>The end: everything stable first, then the peers from the gateway down, then the segment.</summary>
+internal sealed partial class PeerProcess
+{
+    private static readonly TimeSpan RetryDrain = TimeSpan.FromSeconds(5);
+
+    private readonly SemaphoreSlim _stopGate = new(1);
+    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Waits for a signal or for `down`. A drain that fails after a signal is tried again: the data is worth more than the time.</summary>
+    private async Task ServeAsync()
+    {
+        while (true)
+        {
+            await Task.WhenAny(_stopped.Task, _signal.Requested);
+            if (_stopped.Task.IsCompleted) return;
+            try
+            {
+                await StopAsync(new StopRequest(false, false, null), step => _log.LogInformation("{Step}", step.Message));
+                return;
+            }
+            catch (ErrnoException e)
+            {
+                _log.LogError("the data cannot be made stable, nothing is given up: {Cause}. Next attempt in {Delay} s; `archipelago down --discard-dirty` leaves without it", e.Message, RetryDrain.TotalSeconds);
+            }
+
+            await Task.WhenAny(_stopped.Task, Task.Delay(RetryDrain));
+        }
+    }
+
+    /// <summary>What `down` does, step by step. Cancelling it cancels nothing that has begun.</summary>
+    internal async IAsyncEnumerable<StopStep> StopSteps(StopRequest request, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        var steps = Channel.CreateUnbounded<StopStep>();
+        var work = Task.Run(async () =>
+        {
+            try
+            {
+                await StopAsync(request, step => steps.Writer.TryWrite(step));
+                steps.Writer.Complete();
+            }
+            catch (Exception e)
+            {
+                steps.Writer.Complete(e);
+            }
+        }, CancellationToken.None);
+        await foreach (var step in steps.Reader.ReadAllAsync(cancel)) yield return step;
+        await work;
+        if (!request.DiscardDirty) _stopped.TrySetResult();
+    }
+
+    private async Task StopAsync(StopRequest request, Action<StopStep> tell)
+    {
+        if (request.DiscardDirty)
+        {
+            Leave(tell);
+            return;
+        }
+
+        if (!await _stopGate.WaitAsync(TimeSpan.Zero)) throw new ErrnoException(Errno.EALREADY, "the process is being stopped already; see its log");
+        try
+        {
+            _manager.Stopping();
+            _status.State = "stopping";
+            // Before anything stops: if this fails all goes on as it was.
+            await FlushCachesAsync(request.TimeoutSeconds is { } s ? TimeSpan.FromSeconds(s) : _config.Drain, tell);
+            tell(new StopStep("stopping the peers", Dirty()));
+            var stopping = _reactor.RunAsync(_host.StopAsync);
+            while (await Task.WhenAny(stopping, Task.Delay(500)) != stopping)
+            {
+                tell(new StopStep("destaging", Dirty()));
+                _manager.ExtendTimeout(TimeSpan.FromSeconds(30));
+            }
+
+            await stopping;
+            tell(new StopStep(SegmentOpener.Remove(_segment, request.KeepSegment), 0));
+        }
+        catch
+        {
+            _status.State = "running";
+            throw;
+        }
+        finally
+        {
+            _stopGate.Release();
+        }
+    }
+
+    private async Task FlushCachesAsync(TimeSpan limit, Action<StopStep> tell)
+    {
+        foreach (var (kind, made) in _made)
+        {
+            if (!made.KeepsCachePages) continue;
+            tell(new StopStep($"flushing {kind.Name}", Dirty()));
+            string route = _config.Config[kind.Section].Get(kind.Serves!);
+            var flush = _operator.AskAsync(route, XsegOp.Flush, "", limit);
+            while (await Task.WhenAny(flush, Task.Delay(500)) != flush)
+            {
+                tell(new StopStep($"flushing {kind.Name}", Dirty()));
+                _manager.ExtendTimeout(TimeSpan.FromSeconds(30));
+            }
+
+            (await flush).OrThrow($"{kind.Name} cannot make its dirty data stable; nothing was stopped. `down --discard-dirty` gives it up");
+        }
+    }
+
+    /// <summary>Ends the process at once. The segment is the caller's to destroy: only when we are dead does nobody use it any more.</summary>
+    private void Leave(Action<StopStep> tell)
+    {
+        long dirty = Dirty();
+        tell(new StopStep($"leaving with {dirty} dirty pages, by request", dirty));
+        _log.LogWarning("leaving with {Dirty} dirty pages: --discard-dirty", dirty);
+        _logging.Writer.Flush(TimeSpan.FromSeconds(1));
+        // After the answer is out. Not an exit in order: that would wait for peers that hang.
+        _ = Task.Delay(200).ContinueWith(_ => _exit(CommandLine.ExitCode.Ok), TaskScheduler.Default);
+    }
+
+    private long Dirty() => _segment.DirtyPages();
+
+    [LibraryImport("libc")]
+    private static partial void _exit(int code);
+}

@@ -1,0 +1,154 @@
+using System.Reflection;
+using System.Text.Json.Nodes;
+using Archipelago.Cli.Peers;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Control;
+using Archipelago.Runtime.Hosting;
+using Archipelago.Runtime.Logging;
+using Archipelago.Runtime.Metrics;
+using Archipelago.Runtime.Routing;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Memory;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Cli.Daemon;
+
+/// <summary>
+/// A process that hosts peers: what <c>up</c> and <c>run</c> are. One reactor thread for all of them; the control plane, logs and
+/// metrics have their own threads. <see cref="RunAsync"/> is the whole life.
+/// </summary>
+internal sealed partial class PeerProcess
+{
+    private readonly DaemonConfig _config;
+    private readonly string _name;
+    private readonly IReadOnlyList<(PeerKind Kind, MadePeer Made)> _made;
+    private readonly bool _standsAlone;
+    private readonly LoggingSetup _logging;
+    private readonly ILogger _log;
+    private readonly MetricsRegistry _metrics = new();
+    private readonly ProcessStatus _status;
+    private readonly SdNotify _manager = SdNotify.FromEnvironment();
+    private readonly ShutdownSignal _signal = new();
+    private readonly OperatorPeer _operator = new();
+    private Segment _segment = null!;
+    private ReactorThread _reactor = null!;
+    private PeerHost _host = null!;
+
+    /// <summary>A process of these peers. <paramref name="standsAlone"/>: <c>up</c>, which makes the first volume and says how to attach.</summary>
+    /// <exception cref="Runtime.Configuration.ConfigException">The configuration is wrong; nothing was done.</exception>
+    internal PeerProcess(DaemonConfig config, string name, IReadOnlyList<PeerKind> kinds, bool standsAlone)
+    {
+        (_config, _name, _standsAlone) = (config, name, standsAlone);
+        _made = [.. kinds.Select(kind => (kind, kind.Make(config.Config)))];
+        _ = config.Control(name);
+        _ = config.Metrics;
+        _logging = LoggingSetup.Create(config.Log);
+        _log = _logging.Factory.CreateLogger("archipelago");
+        _status = new ProcessStatus(name, Version, SystemClock.Instance);
+    }
+
+    /// <summary>Version of this build.</summary>
+    internal static string Version { get; } = typeof(PeerProcess).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+
+    /// <summary>Starts the peers, serves until told to stop, and brings them to rest. Returns the exit code.</summary>
+    internal async Task<int> RunAsync()
+    {
+        _logging.AddMetrics(_metrics);
+        _signal.Signalled += (_, ordinal) =>
+        {
+            if (ordinal > 1) _log.LogWarning("{Hint}", ShutdownSignal.Hint);
+        };
+        long shares = _config.Enabled.Concat(_made.Select(m => m.Kind)).Distinct().Sum(k => (long)k.Make(_config.Config).Pages) + (4 * OperatorPeer.Pages);
+        _segment = SegmentOpener.Open(_config.SegmentPath, () => _config.SegmentSizes(shares), _log);
+        _reactor = new ReactorThread(_config.ReactorOptions, _config.Core);
+        try
+        {
+            await _reactor.Ready;
+            _host = new PeerHost(_reactor.Reactor, _segment, _logging.Factory);
+            await using var control = await ControlServer.StartAsync(
+                _config.Control(_name), _status, _metrics, _logging.Factory,
+                _made.Select(m => m.Made.Endpoints).OfType<IControlEndpoints>().Append(new DaemonEndpoints(this)));
+            using var exporter = OtlpExport.Start(_config.Metrics, $"{Environment.MachineName}:{_name}", Version);
+            await _reactor.RunAsync(StartPeersAsync);
+            await MakeFirstVolumeAsync();
+            _config.State.Announce(control.SocketPath);
+            _status.State = "running";
+            _manager.Ready();
+            _log.LogInformation("running: {Peers}; control plane {Socket}", string.Join(", ", _made.Select(m => m.Kind.Name)), control.SocketPath);
+            if (_standsAlone) Greeting.Print(_config, await VolumeNamesAsync(), control.SocketPath);
+            using var watchdog = StartWatchdog();
+            await ServeAsync();
+        }
+        catch (Exception e) when (_status.State == "starting")
+        {
+            await UndoStartAsync(e);
+            throw;
+        }
+        finally
+        {
+            _reactor.Dispose();
+            _metrics.Dispose();
+            _signal.Dispose();
+            _logging.Dispose();
+        }
+
+        return CommandLine.ExitCode.Ok;
+    }
+
+    private async Task StartPeersAsync()
+    {
+        foreach (var (kind, made) in _made)
+        {
+            string? serves = kind.Serves is { } option ? _config.Config[kind.Section].Get(option) : null;
+            var context = await _host.StartAsync(new PeerPlan
+            {
+                Name = kind.Name,
+                Peer = made.Peer,
+                Serves = serves,
+                Pages = made.Pages,
+                KeepsCachePages = made.KeepsCachePages,
+            });
+            PeerMetrics.Add(_metrics, kind.Name, context);
+            made.AddMetrics?.Invoke(_metrics);
+            _status.AddSection(kind.Name, () =>
+            {
+                JsonObject section = PeerMetrics.Status(context, serves);
+                made.AddStatus?.Invoke(section);
+                return section;
+            });
+            _log.LogInformation("{Peer} started: port {Port}, {Pages} pages{Serves}", kind.Name, context.Port.Number, made.Pages, serves is null ? "" : $", serves {serves}");
+        }
+
+        await _host.StartAsync(new PeerPlan { Name = $"operator.{Environment.ProcessId}", Peer = _operator, Pages = OperatorPeer.Pages, Transient = true });
+    }
+
+    private async Task MakeFirstVolumeAsync()
+    {
+        if (!_standsAlone || _config.FirstVolumeName.Length == 0 || !HasVolumes || (await VolumeNamesAsync()).Count > 0) return;
+        var answer = await _operator.AskAsync(VolumesRoute, XsegOp.Create, _config.FirstVolumeName, ControlLimit, length: _config.FirstVolumeBytes);
+        if (answer.Status != Errno.EEXIST) answer.OrThrow($"first volume {_config.FirstVolumeName}");
+        _log.LogInformation("first volume made: {Volume}, {Bytes} bytes", _config.FirstVolumeName, _config.FirstVolumeBytes);
+    }
+
+    private Timer? StartWatchdog()
+    {
+        // A sign of life of the reactor, not of the timer.
+        return _manager.WatchdogInterval is { } interval
+            ? new Timer(_ => _reactor.Reactor.Post(_ => _manager.Watchdog(), null), null, TimeSpan.Zero, interval / 2)
+            : null;
+    }
+
+    private async Task UndoStartAsync(Exception cause)
+    {
+        _log.LogError("start failed: {Cause}", cause.Message);
+        try
+        {
+            if (_host is not null) await _reactor.RunAsync(_host.StopAsync);
+            _log.LogInformation("{Segment}", SegmentOpener.Remove(_segment, keep: false));
+        }
+        catch (ErrnoException e)
+        {
+            _log.LogError("the peers that were started cannot be stopped in order, the segment stays: {Cause}", e.Message);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
+using Archipelago.Runtime;
+using Microsoft.Win32.SafeHandles;
+
+namespace Archipelago.Cli.Daemon;
+
+/// <summary>
+/// The state directory: the lock that says who runs, where processes answer, sockets, the log of a detached process, and (embedded
+/// default) the objects. <c>up</c> holds the lock alone; processes of <c>run</c> share it.
+/// </summary>
+internal sealed partial class StateDirectory : IDisposable
+{
+    private const int LockShared = 1, LockExclusive = 2, LockNonBlocking = 4;
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+
+    private SafeFileHandle? _lock;
+    private string? _announcement;
+
+    internal StateDirectory(string? given) => Path = System.IO.Path.GetFullPath(given ?? Default());
+
+    /// <summary>Absolute path.</summary>
+    internal string Path { get; }
+    internal string File(string name) => System.IO.Path.Combine(Path, name);
+    internal string LogPath => File("log");
+
+    /// <summary>Where the segment is unless the configuration says otherwise.</summary>
+    internal string DefaultSegment
+    {
+        get
+        {
+            string name = new([.. System.IO.Path.GetFileName(Path).Select(c => char.IsAsciiLetterOrDigit(c) ? c : '-')]);
+            string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path)))[..8];
+            return $"/dev/shm/archipelago/{(name.Length > 32 ? name[..32] : name)}-{hash}";
+        }
+    }
+
+    internal static string Default() => Environment.UserName == "root" || Environment.GetEnvironmentVariable("HOME") is not { Length: > 0 } home
+        ? "/var/lib/archipelago" : System.IO.Path.Combine(home, ".local/state/archipelago");
+
+    /// <summary>Takes the lock, and makes the directory if need be.</summary>
+    /// <exception cref="ErrnoException">EBUSY: somebody else runs here.</exception>
+    internal void Take(bool alone)
+    {
+        Directory.CreateDirectory(Path, OwnerOnly);
+        _lock = System.IO.File.OpenHandle(File("lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+        if (flock(_lock, (alone ? LockExclusive : LockShared) | LockNonBlocking) != 0)
+        {
+            _lock.Dispose();
+            _lock = null;
+            string who = string.Join(", ", Announced().Select(p => p.Pid));
+            throw new ErrnoException(Errno.EBUSY, $"{Path}: archipelago runs here already (process {(who.Length > 0 ? who : "unknown")}); see `archipelago status`, stop it with `archipelago down`, or choose another --state directory");
+        }
+
+        foreach (var (pid, _) in Announced())
+            if (!Directory.Exists($"/proc/{pid}")) System.IO.File.Delete(File($"process.{pid}"));
+    }
+
+    /// <summary>True if no process holds the lock.</summary>
+    internal bool IsFree()
+    {
+        if (!System.IO.File.Exists(File("lock"))) return true;
+        using var handle = System.IO.File.OpenHandle(File("lock"), FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+        return flock(handle, LockExclusive | LockNonBlocking) == 0;
+    }
+
+    /// <summary>Tells clients where this process answers.</summary>
+    internal void Announce(string socket)
+    {
+        _announcement = File($"process.{Environment.ProcessId}");
+        System.IO.File.WriteAllText(_announcement + ".new", socket + "\n");
+        System.IO.File.Move(_announcement + ".new", _announcement, overwrite: true);
+    }
+
+    /// <summary>The processes that have said where they answer; some may be dead.</summary>
+    internal IReadOnlyList<(int Pid, string Socket)> Announced()
+    {
+        var found = new List<(int, string)>();
+        if (!Directory.Exists(Path)) return found;
+        foreach (string file in Directory.EnumerateFiles(Path, "process.*").Order(StringComparer.Ordinal))
+        {
+            if (!int.TryParse(System.IO.Path.GetExtension(file)[1..], out int pid)) continue;
+            try
+            {
+                found.Add((pid, System.IO.File.ReadAllText(file).Trim()));
+            }
+            catch (IOException)
+            {
+                // It has just ended.
+            }
+        }
+
+        return found;
+    }
+
+    public void Dispose()
+    {
+        if (_announcement != null) System.IO.File.Delete(_announcement);
+        _lock?.Dispose();
+    }
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int flock(SafeFileHandle file, int operation);
+}

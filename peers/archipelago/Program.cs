@@ -1,0 +1,4 @@
+using Archipelago.Cli.CommandLine;
+using Archipelago.Cli.Commands;
+
+return await new CommandTree(CommandTable.All).RunAsync(args);

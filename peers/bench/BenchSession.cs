@@ -1,0 +1,116 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Ports;
+using Archipelago.Xseg.Tables;
+
+namespace Archipelago.Bench;
+
+/// <summary>One run from OPEN to CLOSE, on the bench's reactor.</summary>
+internal sealed class BenchSession(BenchOptions options, IReactor reactor, BenchDriver driver, bool inProcess)
+{
+    internal async Task<BenchReport> RunAsync(Action<BenchRun> begun)
+    {
+        var targets = options.Volume.Length > 0 ? await OpenAsync()
+            : Targets.OfObjects(options, options.Op == BenchOp.Copy ? 0 : FlowTable.FindOrAdd(driver.Port.Segment, System.Text.Encoding.UTF8.GetBytes(options.Flow)));
+        if (targets.Blocks == 0 && options.Op != BenchOp.Ping)
+            throw new ErrnoException(Errno.EINVAL, $"--block-size {options.BlockSize}: larger than the target");
+        var run = new BenchRun(options, targets.Blocks);
+        begun(run);
+        if (options.Op == BenchOp.Copy) return Report(run, targets, CopyLoop.Run(options, run), null);
+
+        bool flushes = options.Writes && options.Flush;
+        if (flushes) await FlushAsync(targets);
+        using var transfers = new Transfers(options, driver.Port, targets, run);
+        await driver.DriveAsync(transfers, run, options.Depth);
+        TimeSpan? flushed = null;
+        if (flushes)
+        {
+            run.Enter(BenchPhase.Flushing);
+            long start = Stopwatch.GetTimestamp();
+            await FlushAsync(targets);
+            flushed = Stopwatch.GetElapsedTime(start);
+        }
+
+        if (options.Volume.Length > 0) await CallAsync(XsegOp.Close, targets.Flow, Name(), 0, RequestFlags.None, "CLOSE");
+        run.Enter(BenchPhase.Done);
+        return Report(run, targets, transfers, flushed);
+    }
+
+    private byte[] Name() => System.Text.Encoding.UTF8.GetBytes(options.Volume);
+
+    private async Task<Targets> OpenAsync()
+    {
+        var flags = options.Writes ? RequestFlags.None : RequestFlags.ReadOnly;
+        uint flow = 0;
+        long size = await CallAsync(XsegOp.Open, 0, Name(), 0, flags, "OPEN", result => flow = BinaryPrimitives.ReadUInt32LittleEndian(result[8..]));
+        if (options.ObjectSize > size)
+            throw new ErrnoException(Errno.EINVAL, $"--object-size: expected at most {size}, the size of volume '{options.Volume}', found {options.ObjectSize}");
+        return Targets.OfVolume(options, size, flow);
+    }
+
+    private Task<long> FlushAsync(Targets targets) => CallAsync(XsegOp.Flush, targets.Flow, targets.Name(0).ToArray(), 0, RequestFlags.None, "FLUSH");
+
+    private delegate void ResultReader(ReadOnlySpan<byte> result);
+
+    private async Task<long> CallAsync(XsegOp op, uint flow, byte[] target, ulong length, RequestFlags flags, string what, ResultReader? read = null)
+    {
+        if (!driver.Port.TryAllocate(out var request)) throw new InvalidOperationException("no slot in a fresh port");
+        driver.Port.Prepare(request, op, flow, target, Hash128.Of(target), 0, length, flags);
+        var call = driver.CallAsync(request);
+        var limit = reactor.Delay(options.Timeout).AsTask();
+        if (await Task.WhenAny(call, limit) == limit)
+            throw new ErrnoException(Errno.ETIMEDOUT, $"{what} was not answered within {options.Timeout.TotalSeconds:0.#} s; is the target hung? See `archipelago segment ports`");
+        int status = await call;
+        long serviced = (long)request.Serviced;
+        if (status == 0) read?.Invoke(request.Result);
+        driver.Port.Free(request);
+        return status == 0 ? serviced
+            : throw new ErrnoException(status, $"{what} of '{System.Text.Encoding.UTF8.GetString(target)}' failed: {Errno.Describe(status)}");
+    }
+
+    private BenchReport Report(BenchRun run, Targets targets, Transfers? transfers, TimeSpan? flushed)
+    {
+        long requests = run.MeasuredRequests;
+        long bytes = options.Op == BenchOp.Ping ? 0 : requests * options.BlockSize;
+        double seconds = run.Measured.TotalSeconds;
+        var errors = new Dictionary<string, long>();
+        for (int errno = 0; transfers != null && errno < transfers.Errors.Length; errno++)
+            if (transfers.Errors[errno] != 0) errors.Add(Errno.Name(errno), transfers.Errors[errno]);
+        var messages = new List<string>(transfers?.Messages ?? []);
+        bool allocated = options.AssertNoAlloc && run.Allocated > 0;
+        if (allocated) messages.Add($"--assert-no-alloc: {run.Allocated} managed bytes were allocated by {requests} requests");
+        return new BenchReport
+        {
+            Op = options.Op.ToString().ToLowerInvariant(),
+            Pattern = options.Pattern.ToString().ToLowerInvariant(),
+            Route = options.Op == BenchOp.Copy ? "none" : options.EffectiveRoute,
+            InProcess = inProcess,
+            BlockSize = options.BlockSize,
+            Depth = options.Depth,
+            Blocks = targets.Blocks,
+            Requests = requests,
+            Reads = transfers?.ReadRequests ?? 0,
+            Writes = transfers?.WriteRequests ?? 0,
+            Bytes = bytes,
+            Seconds = seconds,
+            RequestsPerSecond = requests / seconds,
+            BytesPerSecond = bytes / seconds,
+            FlushSeconds = flushed?.TotalSeconds,
+            RequestsPerSecondFlushed = flushed is { } f ? requests / (seconds + f.TotalSeconds) : null,
+            Latency = BenchLatency.Of(run.Latency.Snapshot()),
+            CpuSeconds = run.Cpu.TotalSeconds,
+            CpuSecondsPerMillion = requests == 0 ? 0 : run.Cpu.TotalSeconds * 1e6 / requests,
+            AllocatedBytes = run.Allocated,
+            AllocatedBytesPerRequest = requests == 0 ? 0 : (double)run.Allocated / requests,
+            Verify = options.Verify.ToString().ToLowerInvariant(),
+            Mismatches = transfers?.Mismatches ?? 0,
+            Errors = errors,
+            PageStalls = transfers?.PageStalls ?? 0,
+            Messages = messages,
+            Ok = errors.Count == 0 && (transfers?.Mismatches ?? 0) == 0 && !allocated,
+        };
+    }
+}
