@@ -74,8 +74,8 @@ internal static class DaemonCommands
     private static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
     {
         using var state = Common.StateOf(invocation);
-        var config = Common.ConfigOf(invocation, state);
         var kinds = PeerCatalogue.Named(invocation.Arguments("PEER"));
+        var config = Common.ConfigOf(invocation, state, kinds);
         var process = new PeerProcess(config, string.Join('+', kinds.Select(k => k.Name)), kinds, standsAlone: false);
         state.Take(alone: false);
         return await process.RunAsync();
