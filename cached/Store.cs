@@ -133,22 +133,22 @@ internal sealed unsafe class Store
     /// the payload lacks are copied into it first: the old page, which may be lent or in flight, is never written.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool Adopt(CachedObject to, in RequestData data, int index, int bucket, byte sectors)
+    internal AdoptionOutcome Adopt(CachedObject to, in RequestData data, int index, int bucket, byte sectors)
     {
         uint old = Lookup(to, bucket, false, out var before, out _);
         var masks = new SectorMasks(sectors, sectors, 0, 0);
-        if (sectors != AllSectors && old != 0)
+        // A page that is not the slot's any more was adopted, merged, by a predecessor.
+        if (sectors != AllSectors && old != 0 && data.Owned(index, out var payload) != null)
         {
-            var owned = data.Owned(index, out var payload);
-            if (owned == null) return false;
             CopySectors(old, payload.Page, (byte)(before.Valid & ~sectors));
             masks = new SectorMasks((byte)(before.Valid | sectors), (byte)(before.Dirty | sectors), (byte)(before.Written & ~sectors), 0);
         }
 
-        if (!Adoption.TryAdopt(_port, data, index, to.Entry, (ushort)bucket, (ushort)to.Flow.Index, masks, ++Sequence, 0, out var page)) return false;
+        var outcome = Adoption.Adopt(_port, data, index, to.Entry, (ushort)bucket, (ushort)to.Flow.Index, masks, ++Sequence, 0, out var page);
+        if (outcome != AdoptionOutcome.Adopted) return outcome;
         Replace(to, bucket, page, masks, old);
         if (to.Fills != null) MoveFills(to, bucket, 1);
-        return true;
+        return outcome;
     }
 
     /// <summary>

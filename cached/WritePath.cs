@@ -80,7 +80,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         status = Adopt(request, to, (long)offset, (long)length, pages);
         if (status != 0) store.Release(to);
         else request.Serviced = length;
-        return Verdict.Done;
+        return status == XsegErrno.EAGAIN ? Verdict.NoRoom : Verdict.Done;
     }
 
     private int Adopt(in Request request, CachedObject to, long offset, long length, int pages)
@@ -94,19 +94,14 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
             byte sectors = offset <= start && end >= start + 4096
                 ? (byte)0xFF
                 : SectorMasks.Range((int)Math.Max(offset - start, 0), (int)Math.Min(end - start, 4096));
-            // A replay: what a dead predecessor adopted is not the slot's any more.
-            if (!store.Adopt(to, data, i, bucket, sectors) && !WasAdopted(data.Get(i))) return Lie();
+            var outcome = store.Adopt(to, data, i, bucket, sectors);
+            if (outcome == AdoptionOutcome.NotOwned) return Lie();
+            // The count of free pages was a hint that failed; what is adopted already is spent when this is tried again.
+            if (outcome == AdoptionOutcome.NoFreePage) return XsegErrno.EAGAIN;
         }
 
         store.FlowOf(request.Flow).Writes++;
         return 0;
-    }
-
-    private unsafe bool WasAdopted(Extent extent)
-    {
-        if (extent.IsSpent) return true;
-        var entry = context.Segment.PageAt((uint)extent.Value);
-        return entry != null && entry->Word == new PageWord(PageState.Cache, (uint)context.Port.Number, extent.Generation).Value;
     }
 
     private int Lie()

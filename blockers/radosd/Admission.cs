@@ -14,6 +14,7 @@ internal sealed class Admission(RadosdOptions options, RadosdStatistics statisti
     private int _operations;
     private int _writes;
     private long _bytes;
+    private long _held;
     private bool _pumping;
 
     /// <summary>The connection in use; null while there is none.</summary>
@@ -35,8 +36,8 @@ internal sealed class Admission(RadosdOptions options, RadosdStatistics statisti
         statistics.Waits++;
         if (op.Writes) Append(op, ref _firstWrite, ref _lastWrite);
         else Append(op, ref _firstRead, ref _lastRead);
-        // Reads behind writes that are at their own limit need not wait for an answer to arrive.
-        if (!_pumping && !op.Writes && Fits(op)) Pump();
+        // A read behind writes that are at their limit, or a write behind held reads, need not wait for an answer to arrive.
+        if (!_pumping && Fits(op)) Pump();
         return !op.Room.IsSet ? false : TakeRoom(op);
     }
 
@@ -47,6 +48,19 @@ internal sealed class Admission(RadosdOptions options, RadosdStatistics statisti
         _bytes -= op.Bytes;
         if (op.Writes) _writes--;
         Publish();
+    }
+
+    /// <summary>
+    /// What was read waits for pages to be lent, in memory of ours: with too much of it no further reads are sent. Writes are:
+    /// they need no such pages, and are what frees others'.
+    /// </summary>
+    internal void Hold(long bytes) => _held += bytes;
+
+    /// <summary>Ends a <see cref="Hold"/>.</summary>
+    internal void Unhold(long bytes)
+    {
+        _held -= bytes;
+        Pump();
     }
 
     /// <summary>Lets those go on that fit now.</summary>
@@ -67,15 +81,18 @@ internal sealed class Admission(RadosdOptions options, RadosdStatistics statisti
         _pumping = false;
     }
 
+    private bool ReadsMayGo => _held <= options.MaxBytes / 2;
+
     private RadosOp? Next()
     {
         var write = _firstWrite != null && _writes < options.MaxWrites ? _firstWrite : null;
-        var op = _firstRead == null ? write : write == null || _firstRead.Arrival < write.Arrival ? _firstRead : write;
+        var read = ReadsMayGo ? _firstRead : null;
+        var op = read == null ? write : write == null || read.Arrival < write.Arrival ? read : write;
         return op != null && Fits(op) ? op : null;
     }
 
     private bool Fits(RadosOp op) =>
-        Session != null && _operations < options.MaxOperations && _bytes + op.Bytes <= options.MaxBytes && (!op.Writes || _writes < options.MaxWrites);
+        Session != null && _operations < options.MaxOperations && _bytes + op.Bytes <= options.MaxBytes && (op.Writes ? _writes < options.MaxWrites : ReadsMayGo);
 
     private void Take(RadosOp op)
     {

@@ -11,6 +11,9 @@ namespace Archipelago.Radosd;
 /// </summary>
 internal sealed class Connector(RadosdOptions options, InstanceRecord? record, ILogger log, Action wake)
 {
+    /// <summary>A former instance that others have put on the blocklist; null for none.</summary>
+    internal string? AlreadyFenced;
+
     /// <summary>Former instances that were blocklisted.</summary>
     internal long Fenced;
 
@@ -78,6 +81,10 @@ internal sealed class Connector(RadosdOptions options, InstanceRecord? record, I
                 cluster.Blocklist(address, options.FenceTime);
                 Fenced++;
                 log.LogInformation("former RADOS client instance {Address} fenced: no write of it takes effect any more", address);
+            }
+            catch (RadosException) when (former.Address == AlreadyFenced)
+            {
+                log.LogInformation("former RADOS client instance {Address} is fenced by others", address);
             }
             catch (RadosException e) when (e.Errno is Errno.EPERM or Errno.EACCES or Errno.EINVAL)
             {

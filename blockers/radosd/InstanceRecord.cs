@@ -67,13 +67,21 @@ internal sealed partial class InstanceRecord : IDisposable
     internal void Write(Instance instance)
     {
         string temporary = _path + ".new";
-        using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write))
+        try
         {
-            file.Write(Encoding.UTF8.GetBytes($"{Title}\nfsid={instance.Fsid}\naddress={instance.Address}\nend"));
-            file.Flush(flushToDisk: true);
+            using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write))
+            {
+                file.Write(Encoding.UTF8.GetBytes($"{Title}\nfsid={instance.Fsid}\naddress={instance.Address}\nend"));
+                file.Flush(flushToDisk: true);
+            }
+
+            File.Move(temporary, _path, overwrite: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ErrnoException(Errno.EIO, $"{_path}: the RADOS client instance cannot be recorded: {e.Message}; nothing is served without (state)", e);
         }
 
-        File.Move(temporary, _path, overwrite: true);
         SyncDirectory();
     }
 

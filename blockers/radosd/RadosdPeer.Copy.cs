@@ -10,6 +10,11 @@ namespace Archipelago.Radosd;
 /// <summary>COPY and HASH: what needs an object's whole content here.</summary>
 public sealed partial class RadosdPeer
 {
+    /// <summary>Whole objects in memory at once.</summary>
+    private const int MaxWholes = 8;
+    private readonly Queue<RadosOp> _waitingWholes = new();
+    private int _wholes;
+
     /// <summary>
     /// Reads the source and replaces the target by one operation, which RADOS applies whole or not at all: an object of 4 MiB is
     /// far below the largest one that it takes (osd_max_write_size, 90 MiB).
@@ -29,6 +34,8 @@ public sealed partial class RadosdPeer
         bool sourceFirst = same || _order.Enter(source), targetFirst = _order.Enter(target);
         if (!sourceFirst) await source.Turn.Task;
         if (!targetFirst) await target.Turn.Task;
+        // Only now: whoever holds this waits for RADOS alone.
+        if (!TryHoldWhole(target)) await target.Room.Task;
 
         int status = await FetchAsync(source, length);
         if (status == 0)
@@ -48,6 +55,7 @@ public sealed partial class RadosdPeer
         // The buffer is the source's.
         ShareBuffer(target, null);
         ReturnBuffer(source);
+        ReleaseWhole();
         if (same) Return(source);
         else End(source, 0);
         return End(target, status);
@@ -58,6 +66,7 @@ public sealed partial class RadosdPeer
     {
         var op = Rent(request, writes: false);
         if (!_order.Enter(op)) await op.Turn.Task;
+        if (!TryHoldWhole(op)) await op.Room.Task;
         int status = await FetchAsync(op, MaxObject);
         if (status == 0 || (status == Errno.ENOENT && (request.Flags & RequestFlags.MustExist) == 0))
         {
@@ -69,6 +78,7 @@ public sealed partial class RadosdPeer
         }
 
         ReturnBuffer(op);
+        ReleaseWhole();
         return End(op, status);
     }
 
@@ -79,7 +89,6 @@ public sealed partial class RadosdPeer
         // To RADOS a read of nothing is one of everything.
         if (length == 0) return await CallAsync(op, RadosCall.Stat);
         op.Length = length;
-        RentBuffer(op);
         return await CallAsync(op, RadosCall.Fetch, (long)length);
     }
 
@@ -97,10 +106,23 @@ public sealed partial class RadosdPeer
         return same;
     }
 
-    private unsafe void RentBuffer(RadosOp op)
+    /// <summary>True if the operation may hold a whole object in memory now; else its Room is set when it may.</summary>
+    private bool TryHoldWhole(RadosOp op)
     {
-        op.Buffer = _buffers.Rent(op.Length);
-        op.BufferIsBounce = true;
+        if (_wholes < MaxWholes)
+        {
+            _wholes++;
+            return true;
+        }
+
+        _waitingWholes.Enqueue(op);
+        return false;
+    }
+
+    private void ReleaseWhole()
+    {
+        if (_waitingWholes.TryDequeue(out var next)) next.Room.Set(true);
+        else _wholes--;
     }
 
     private static unsafe void ShareBuffer(RadosOp to, RadosOp? from) => to.Buffer = from == null ? null : from.Buffer;

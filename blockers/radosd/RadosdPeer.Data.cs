@@ -45,13 +45,16 @@ public sealed partial class RadosdPeer
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     private async ValueTask<int> FillSlowlyAsync(RadosOp op)
     {
-        while (true)
+        _admission.Hold((long)op.Length);
+        int status = Errno.EAGAIN;
+        while (status == Errno.EAGAIN)
         {
             await Context.Reactor.Delay(LenderPause);
-            if (!op.Request.TryData(out var data)) return Bad();
-            int status = Lend(op, data);
-            if (status != Errno.EAGAIN) return status;
+            status = op.Request.TryData(out var data) ? Lend(op, data) : Bad();
         }
+
+        _admission.Unhold((long)op.Length);
+        return status;
     }
 
     private unsafe int TryFill(RadosOp op, bool missing)

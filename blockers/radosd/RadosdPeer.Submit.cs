@@ -23,6 +23,8 @@ public sealed unsafe partial class RadosdPeer
             case RadosCall.WritePages:
                 return SubmitWrite(op, pool);
             case RadosCall.Fetch:
+                if (!op.BufferIsBounce) op.Buffer = _buffers.Rent(op.Length);
+                op.BufferIsBounce = true;
                 return pool.Read(op.Name, op.Buffer, (int)op.Length, 0, op);
             case RadosCall.Remove:
                 return pool.Remove(op.Name, op);

@@ -64,6 +64,8 @@ public sealed partial class RadosdPeer : Peer
     public override async ValueTask StopAsync()
     {
         _stopping = true;
+        _keeper.ReleaseWaiters();
+        if (_underWay > 0) Context.Log.LogInformation("{Count} requests are still at RADOS; waiting for them", _underWay);
         while (_underWay > 0) await Context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
         _serving = false;
         await _keeper.StopAsync();

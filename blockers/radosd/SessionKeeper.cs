@@ -22,7 +22,7 @@ internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, 
     private Connector? _connector;
     private RecoveryReport _left = RecoveryReport.Nothing;
     private Task? _connecting;
-    private bool _stopping;
+    private bool _released, _stopping;
 
     /// <summary>The instance to use; null while there is none.</summary>
     internal RadosSession? Current => admission.Session;
@@ -59,8 +59,6 @@ internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, 
     internal async Task StopAsync()
     {
         _stopping = true;
-        foreach (var waiter in _waiting) waiter.SetResult(null);
-        _waiting.Clear();
         if (_connecting != null) await _connecting;
         while (_sessions.Exists(session => !session.IsIdle)) await context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
         admission.Session = null;
@@ -72,10 +70,18 @@ internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, 
         _record?.Dispose();
     }
 
-    /// <summary>The instance to use, as soon as there is one; null when the peer stops.</summary>
+    /// <summary>From now on nobody waits in <see cref="ReadyAsync"/>.</summary>
+    internal void ReleaseWaiters()
+    {
+        _released = true;
+        foreach (var waiter in _waiting.ToArray()) waiter.SetResult(null);
+        _waiting.Clear();
+    }
+
+    /// <summary>The instance to use, as soon as there is one; null when the peer stops and there is none.</summary>
     internal Task<RadosSession?> ReadyAsync()
     {
-        if (_stopping || Current != null) return Task.FromResult(Current);
+        if (_released || Current != null) return Task.FromResult(Current);
         var waiter = new TaskCompletionSource<RadosSession?>();
         _waiting.Add(waiter);
         return waiter.Task;
@@ -93,6 +99,7 @@ internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, 
         context.Log.LogError("this RADOS client instance ({Address}) was blocklisted by somebody; making a new one, {Count} operations are repeated", session.Address, session.Queue.InFlight + 1);
         if (Current == session) admission.Session = null;
         statistics.Connected = 0;
+        _connector!.AlreadyFenced = session.Address;
         session.Queue.CancelAll();
         _connecting = ConnectAsync();
     }

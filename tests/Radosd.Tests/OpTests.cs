@@ -259,6 +259,7 @@ public sealed class OpTests : IDisposable
         Assert.Equal(expected, _client.Read("spent", expected.Length));
     }
 
+#if !DEBUG // There async methods' state machines are classes.
     [Fact]
     public void In_the_steady_state_reads_and_writes_allocate_nothing_on_the_reactor()
     {
@@ -288,6 +289,8 @@ public sealed class OpTests : IDisposable
             }
         }
     }
+
+#endif
 
     public void Dispose()
     {

@@ -165,6 +165,58 @@ public sealed class OrderTests(MemoryCluster cluster)
         foreach (var request in new[] { write, own, other, everybody }) client.Free(request);
     }
 
+    [Fact]
+    public void Reads_for_which_no_pages_are_free_wait_and_hold_up_no_write()
+    {
+        using var place = new Place(cluster);
+        using var host = new RadosdHost(place.SegmentPath, place.Options with { MaxBytes = 4 << 20 }, pages: 256);
+        using var client = new XsegClient(place.SegmentPath);
+        byte[] data = Place.Random(1 << 20, 1);
+        client.Write("o", data);
+        var lent = client.Send(XsegOp.Read, XsegClient.Name("o"), 0, 1 << 20);
+        Assert.Equal(0, client.Wait(lent));
+        // All pages are lent, and stay so until this one is freed.
+        var reads = new List<Request>();
+        for (int i = 0; i < 12; i++) reads.Add(client.Send(XsegOp.Read, XsegClient.Name("o"), 0, 1 << 20));
+        Until(() => host.Rados is { Waiting: >= 8, InFlight: 0 });
+        client.Write("other", [1, 2, 3]);
+        client.Free(lent);
+        foreach (var read in reads)
+        {
+            Assert.Equal(0, client.Wait(read));
+            Assert.True(data.AsSpan().SequenceEqual(XsegClient.Data(read)));
+            client.Free(read);
+        }
+
+        // More than there ever is.
+        client.Write("large", Place.Random(2 << 20, 2));
+        Assert.Equal(12, client.Do(XsegOp.Read, "large", length: 2 << 20).Status);
+    }
+
+    [Fact]
+    public void Many_copies_and_hashes_at_once_take_turns()
+    {
+        using var place = new Place(cluster);
+        using var host = new RadosdHost(place.SegmentPath, place.Options with { MaxBytes = 8 << 20 });
+        using var client = new XsegClient(place.SegmentPath);
+        byte[] data = Place.Random(100_000, 1);
+        client.Write("c0", data);
+        var all = new List<Request>();
+        for (int i = 1; i <= 60; i++)
+        {
+            all.Add(client.Send(XsegOp.Copy, XsegClient.Name($"c{i}"), 0, 4 << 20, source: XsegClient.Name($"c{i - 1}")));
+            all.Add(client.Send(XsegOp.Hash, XsegClient.Name($"c{i}")));
+        }
+
+        byte[] hash = System.Security.Cryptography.SHA256.HashData(data);
+        foreach (var request in all)
+        {
+            Assert.Equal(0, client.Wait(request));
+            if (request.Op == XsegOp.Hash) Assert.Equal(hash, request.Result[..32].ToArray());
+            client.Free(request);
+        }
+    }
+
     internal static void Until(Func<bool> reached)
     {
         var end = DateTime.UtcNow.AddSeconds(60);

@@ -14,7 +14,10 @@ public struct PageEntry
 
     /// <summary>The owner word, see <see cref="PageWord"/>.</summary>
     [FieldOffset(0)] public ulong Word;
-    /// <summary>Rises per shard with each adoption: of two pages of one bucket the higher one is the newer.</summary>
+    /// <summary>
+    /// State Cache: rises per shard with each adoption, of two pages of one bucket the higher one is the newer. State Slot, of a page
+    /// given in exchange: the page generation (high half) and the giving port + 1 (low half).
+    /// </summary>
     [FieldOffset(8)] public ulong Sequence;
     /// <summary>Object table index.</summary>
     [FieldOffset(16)] public uint Object;

@@ -35,7 +35,10 @@ public unsafe struct PortEntry
     [FieldOffset(52)] public uint Flags;
     /// <summary>Name of the peer and shard, such as "cached.0": the identity by which a successor finds its port.</summary>
     [FieldOffset(64)] public fixed byte Name[MaxName];
-    /// <summary>1 while the consumer sleeps and wants a byte in the port's FIFO. A line of its own: producers read it on each wake check.</summary>
+    /// <summary>
+    /// Not 0 while the consumer sleeps and wants a byte in the port's FIFO: the number of this sleep, so that a slow waker does not
+    /// clear a later one. A line of its own: producers read it on each wake check.
+    /// </summary>
     [FieldOffset(128)] public uint Sleeping;
     /// <summary>Requests that were refused with EBADMSG.</summary>
     [FieldOffset(192)] public ulong BadRequests;
@@ -68,4 +71,6 @@ public enum PortState : uint
     Free = 0,
     /// <summary>Bound. If the kernel lock is free all the same, its process died and the port waits for its successor.</summary>
     Bound = 1,
+    /// <summary>Left in order: kept, with its name and what it had cached, for a successor.</summary>
+    Left = 2,
 }

@@ -51,7 +51,7 @@ public unsafe struct RequestSlot
     [FieldOffset(56)] public uint Flow;
     /// <summary>Bytes of <see cref="Target"/>.</summary>
     [FieldOffset(60)] public ushort TargetLength;
-    /// <summary>Holders that died with this request; at three it fails with EIO and is kept.</summary>
+    /// <summary>Times that a successor was handed this request to run it again; with the third death of a holder it fails with EIO.</summary>
     [FieldOffset(62)] public byte Attempts;
     /// <summary>Entries of <see cref="Path"/>.</summary>
     [FieldOffset(63)] public byte PathLength;
@@ -76,7 +76,7 @@ public unsafe struct RequestSlot
     [FieldOffset(96)] public ulong Deadline;
     /// <summary>Trace id, 0 if the request is not traced.</summary>
     [FieldOffset(104)] public ulong TraceId;
-    /// <summary>The holder's count at accept: the order in which a successor replays.</summary>
+    /// <summary>The holder's count at accept: the order in which a successor replays. All ones until the holder has stored it.</summary>
     [FieldOffset(112)] public ulong AcceptSequence;
     /// <summary>For the issuer alone; nobody else reads it, and the issuer believes its own copy.</summary>
     [FieldOffset(120)] public ulong Cookie;

@@ -40,6 +40,7 @@ internal sealed unsafe class RingProducer
         // The tail word is stored after the entry, so the predecessor may have published one more than it says.
         _tail = Volatile.Read(ref *_tailWord);
         for (ulong i = 0; i <= _mask && RingEntry.LapOf(Volatile.Read(ref _entries[_tail & _mask])) == RingEntry.Lap(_tail, _shift); i++) _tail++;
+        if (_tail != Volatile.Read(ref *_tailWord)) Shared.Store(ref *_tailWord, _tail);
         _knownHead = Volatile.Read(ref *_head);
     }
 

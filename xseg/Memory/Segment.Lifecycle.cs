@@ -50,7 +50,7 @@ public sealed unsafe partial class Segment
         {
             fd = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
             if (fd < 0) throw Failure(path, "cannot be opened");
-            var header = ReadHeader(path);
+            var header = ReadHeader(path, fd);
             if (header.State != (uint)SegmentState.Ready)
                 throw new XsegException(XsegErrno.EAGAIN, $"{path}: the segment is being created or destroyed (state {header.State}); try again, or destroy it");
             return new Segment(directory, Map(path, fd, header), header, locks);
@@ -77,18 +77,30 @@ public sealed unsafe partial class Segment
     {
         string path = Path.Combine(directory, FileName);
         if (!File.Exists(path)) throw new XsegException(XsegErrno.ENOENT, $"{path}: no segment here");
-        using (var locks = SegmentLocks.Open(directory))
-        {
-            using var maintenance = locks.Maintain();
-            for (int port = 0; port < 64; port++)
-                if (locks.IsHeldElsewhere(port))
-                    throw new XsegException(XsegErrno.EBUSY, $"{directory}: port {port} is in use; stop its peer first (`archipelago down`)");
-            File.Delete(path);
-        }
-
+        using var locks = SegmentLocks.Open(directory);
+        using var maintenance = locks.Maintain();
+        for (int port = 0; port < 64; port++)
+            if (locks.IsHeldElsewhere(port))
+                throw new XsegException(XsegErrno.EBUSY, $"{directory}: port {port} is in use; stop its peer first (`archipelago down`)");
+        MarkDestroyed(path);
+        File.Delete(path);
         string wake = Path.Combine(directory, WakeDirectory);
         if (Directory.Exists(wake)) Directory.Delete(wake, recursive: true);
-        File.Delete(Path.Combine(directory, LocksName));
+        // The lock file stays: whoever waits for its maintenance byte now is about to create the next segment under it, and a second
+        // file of that name would make the living look dead.
+    }
+
+    /// <summary>Whoever has joined but bound nothing yet must not bind any more.</summary>
+    private static void MarkDestroyed(string path)
+    {
+        int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+        if (fd < 0) return;
+        using var file = new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(fd, ownsHandle: true), FileAccess.ReadWrite, bufferSize: 0);
+        SegmentHeader header;
+        var bytes = new Span<byte>(&header, sizeof(SegmentHeader));
+        if (file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) < bytes.Length || header.Magic != SegmentHeader.MagicValue || header.LayoutVersion != SegmentHeader.CurrentLayout) return;
+        file.Position = Marshal.OffsetOf<SegmentHeader>(nameof(SegmentHeader.State));
+        file.Write(BitConverter.GetBytes((uint)SegmentState.Destroyed));
     }
 
     /// <summary>Pages whose data the blocker does not have: what a destroyed segment would lose.</summary>
@@ -123,7 +135,12 @@ public sealed unsafe partial class Segment
 
             address = Map(path, fd, header);
             if (prefault) _ = Libc.madvise(address, (nuint)header.TotalSize, Libc.MADV_POPULATE_WRITE);
-            *(SegmentHeader*)address = header;
+            // The magic last: before it the file is blank or unfinished, never damaged.
+            ulong magic = header.Magic;
+            header.Magic = 0;
+            Shared.Copy(new ReadOnlySpan<byte>(&header, sizeof(SegmentHeader)), address);
+            Shared.Store(ref ((SegmentHeader*)address)->Magic, magic);
+            header.Magic = magic;
             var table = (PageEntry*)(address + header.PageTableOffset);
             table[0].Word = new PageWord(PageState.Reserved, 0, 0).Value;
             for (uint page = 1; page < header.PageCountMax; page++) table[page].Word = new PageWord(PageState.Common, 0, 1).Value;
@@ -132,10 +149,10 @@ public sealed unsafe partial class Segment
             Shared.Store(ref ((SegmentHeader*)address)->State, (uint)SegmentState.Ready);
             return new Segment(directory, address, header, locks);
         }
-        catch
+        catch (Exception failure)
         {
             if (address != null) _ = Libc.munmap(address, (nuint)header.TotalSize);
-            File.Delete(path);
+            if (failure is not CrashException) File.Delete(path);
             throw;
         }
         finally
@@ -165,41 +182,53 @@ public sealed unsafe partial class Segment
 
     private static bool IsUnfinished(string path)
     {
+        int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+        if (fd < 0) throw Failure(path, "cannot be opened");
         try
         {
-            return ReadHeader(path).State == (uint)SegmentState.Creating;
+            return ReadHeader(path, fd).State is (uint)SegmentState.Creating or (uint)SegmentState.Destroyed;
         }
-        catch (XsegException)
+        catch (XsegException wrong)
         {
-            // All zeros is what a creator leaves that died before the header; anything else is somebody's file.
-            return IsBlank(path);
+            return wrong.Errno == XsegErrno.EAGAIN;
+        }
+        finally
+        {
+            _ = Libc.close(fd);
         }
     }
 
-    private static bool IsBlank(string path)
-    {
-        using var file = File.OpenRead(path);
-        Span<byte> head = stackalloc byte[4096];
-        return !head[..file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false)].ContainsAnyExcept((byte)0);
-    }
-
-    private static SegmentHeader ReadHeader(string path)
+    private static SegmentHeader ReadHeader(string path, int fd)
     {
         SegmentHeader header;
-        using var file = File.OpenRead(path);
+        using var handle = new Microsoft.Win32.SafeHandles.SafeFileHandle(fd, ownsHandle: false);
+        long fileLength = RandomAccess.GetLength(handle);
         var bytes = new Span<byte>(&header, sizeof(SegmentHeader));
-        if (file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) < bytes.Length)
-            throw new XsegException(XsegErrno.EPROTO, $"{path}: {file.Length} bytes are too short for a segment");
+        bytes.Clear();
+        int read = RandomAccess.Read(handle, bytes, 0);
+        // A creator stores the magic only when all but the page table is in place; what it left before that is zeros, or a layout
+        // without its magic.
+        if (header.Magic == 0 && (read < bytes.Length ? !bytes.ContainsAnyExcept((byte)0) : IsBlankOrUnfinished(header)))
+            throw new XsegException(XsegErrno.EAGAIN, $"{path}: the segment is being created; try again, or destroy it if its creator died");
+        if (read < bytes.Length)
+            throw new XsegException(XsegErrno.EPROTO, $"{path}: {fileLength} bytes are too short for a segment");
         if (header.Magic != SegmentHeader.MagicValue)
             throw new XsegException(XsegErrno.EPROTO, $"{path}: not a segment: magic 0x{header.Magic:x16}, expected 0x{SegmentHeader.MagicValue:x16}");
         if (header.LayoutVersion != SegmentHeader.CurrentLayout)
             throw new XsegException(XsegErrno.EPROTO, $"{path}: layout {header.LayoutVersion}; this build knows {SegmentHeader.CurrentLayout} only and changes nothing");
         if (header.Checksum != HeaderChecksum(header))
             throw new XsegException(XsegErrno.EPROTO, $"{path}: the header's checksum is wrong; the file is damaged");
-        if ((ulong)file.Length < header.TotalSize)
-            throw new XsegException(XsegErrno.EPROTO, $"{path}: truncated: {file.Length} bytes, the header says {header.TotalSize}");
+        if ((ulong)fileLength < header.TotalSize)
+            throw new XsegException(XsegErrno.EPROTO, $"{path}: truncated: {fileLength} bytes, the header says {header.TotalSize}");
         CheckGeometry(path, header);
         return header;
+    }
+
+    private static bool IsBlankOrUnfinished(SegmentHeader header)
+    {
+        if (!new Span<byte>(&header, sizeof(SegmentHeader)).ContainsAnyExcept((byte)0)) return true;
+        header.Magic = SegmentHeader.MagicValue;
+        return header.State == (uint)SegmentState.Creating && header.LayoutVersion == SegmentHeader.CurrentLayout && header.Checksum == HeaderChecksum(header);
     }
 
     private static void CheckGeometry(string path, in SegmentHeader header)

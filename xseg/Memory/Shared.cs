@@ -63,6 +63,14 @@ public static unsafe class Shared
         return Interlocked.CompareExchange(ref at, value, expected) == expected;
     }
 
+    /// <summary>As <see cref="TrySwap(ref ulong, ulong, ulong)"/>, for 4 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool TrySwap(ref uint at, uint expected, uint value)
+    {
+        if (Armed) CrashPoint.BeforeStore();
+        return Interlocked.CompareExchange(ref at, value, expected) == expected;
+    }
+
     /// <summary>Adds one and returns the new value.</summary>
     public static ulong Increment(ref ulong at)
     {

@@ -39,8 +39,17 @@ public sealed unsafe class PagePool
         return true;
     }
 
+    /// <summary>
+    /// Claims a free page for a slot of another port, in exchange for one that is adopted. While the page is in the slot but not
+    /// yet in its list of extents, only the mark in its entry tells who gave it, and for which claim.
+    /// </summary>
+    internal bool TryExchange(uint slot, out Extent extent) => TryClaim(PageState.Slot, slot, out extent, isExchange: true);
+
+    /// <summary>True if the page, as its word says now, was given in exchange by <paramref name="port"/>.</summary>
+    internal static bool IsExchangeOf(int port, ulong mark, PageWord word) => mark == ((ulong)word.Generation << 32 | ((uint)port + 1));
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryClaim(PageState state, uint owner, out Extent extent)
+    private bool TryClaim(PageState state, uint owner, out Extent extent, bool isExchange = false)
     {
         while (_count > 0)
         {
@@ -48,8 +57,9 @@ public sealed unsafe class PagePool
             var entry = _segment.PageAt(page);
             var word = new PageWord(Volatile.Read(ref entry->Word));
             uint generation = word.Generation + 1;
-            if (word.State == PageState.Free && word.Owner == _port
-                && Shared.TrySwap(ref entry->Word, word.Value, new PageWord(state, owner, generation).Value))
+            if (word.State != PageState.Free || word.Owner != _port) continue;
+            if (isExchange) Shared.Store(ref entry->Sequence, (ulong)generation << 32 | (_port + 1));
+            if (Shared.TrySwap(ref entry->Word, word.Value, new PageWord(state, owner, generation).Value))
             {
                 extent = new Extent(page, generation);
                 return true;

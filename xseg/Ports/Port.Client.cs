@@ -11,6 +11,7 @@ public sealed unsafe partial class Port
     private readonly ClientLink?[] _clientLinks;
     private ulong _servers;
     private ulong _touchedServers;
+    private uint _sleep = (uint)Environment.TickCount;
 
     private sealed class ClientLink(RingProducer requests, RingConsumer replies)
     {
@@ -105,13 +106,14 @@ public sealed unsafe partial class Port
     /// </summary>
     public bool PrepareToSleep()
     {
-        Volatile.Write(ref _entry->Sleeping, 1);
+        if (++_sleep == 0) _sleep = 1;
+        Shared.Store(ref _entry->Sleeping, _sleep);
         Interlocked.MemoryBarrier();
         return _replay.Count == 0 && NothingPending();
     }
 
     /// <summary>Ends the sleep: producers no longer pay a system call.</summary>
-    public void Awake() => Volatile.Write(ref _entry->Sleeping, 0);
+    public void Awake() => Shared.Store(ref _entry->Sleeping, 0u);
 
     /// <summary>Empties the FIFO after a wake-up.</summary>
     public void DrainWake() => _waker.Drain(Number);

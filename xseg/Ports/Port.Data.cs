@@ -34,6 +34,8 @@ public sealed unsafe partial class Port
         Shared.Store(ref slot->SourceLength, 0u);
         Shared.Store(ref slot->Deadline, 0ul);
         Shared.Store(ref slot->TraceId, 0ul);
+        // Until its holder says otherwise it was accepted last: the holder may die between accepting and saying so.
+        Shared.Store(ref slot->AcceptSequence, ulong.MaxValue);
         Shared.Store(ref slot->Path[0], (ushort)Number);
         Shared.Store(ref slot->Indirect[0], 0ul);
         Shared.Copy(target, slot->Target);

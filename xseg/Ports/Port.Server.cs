@@ -44,6 +44,8 @@ public sealed unsafe partial class Port
             var slot = Segment.SlotAt(next.Slot);
             if (new SlotWord(Volatile.Read(ref slot->Word)) != new SlotWord(SlotState.Running, Number, next.Generation)) continue;
             request = new Request(Segment, slot, next.Slot, next.Generation);
+            // From here on its holder's death counts: a recoverer that dies before did the request no harm.
+            Shared.Store(ref slot->Attempts, (byte)Math.Min(slot->Attempts + 1, byte.MaxValue));
             Shared.Count(ref _entry->Replayed);
             if (IsSane(request)) return true;
             Refuse(request);
@@ -167,7 +169,14 @@ public sealed unsafe partial class Port
 
     private void AdoptRecovered(RecoveryReport report)
     {
-        foreach (var (slot, generation) in report.Replays) _replay.Enqueue((slot, generation));
+        foreach (var (slot, generation) in report.Replays)
+        {
+            _replay.Enqueue((slot, generation));
+            // What we accept from here on comes after them, in the next life too.
+            ulong order = Segment.SlotAt(slot)->AcceptSequence;
+            if (order != ulong.MaxValue) _acceptSequence = Math.Max(_acceptSequence, order);
+        }
+
         Announce(report.Unannounced);
         foreach (uint page in report.Limbo) Limbo.Add(page);
         Kick();

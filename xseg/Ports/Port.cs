@@ -75,7 +75,7 @@ public sealed unsafe partial class Port : IDisposable
             throw new XsegException(XsegErrno.ENAMETOOLONG, $"port name '{options.Name}': expected 1 to {PortEntry.MaxName} bytes");
         name = name[..length];
 
-        var report = RecoveryReport.Nothing;
+        var report = new RecoveryReport();
         int number = -1;
         ulong giveUp = Native.Libc.BootTime() + (ulong)options.FenceTimeout.TotalMilliseconds * 1_000_000;
         try
@@ -86,11 +86,19 @@ public sealed unsafe partial class Port : IDisposable
                 lock (segment.MaintenanceGate)
                 {
                     using var maintenance = segment.Locks.Maintain();
+                    if (segment.Header->State != (uint)SegmentState.Ready)
+                        throw new XsegException(XsegErrno.ESTALE, $"{segment.DirectoryPath}: the segment was destroyed since it was joined; join again");
                     if (number < 0) number = PortTable.FindOrTake(segment, name, options);
-                    bool died = segment.PortAt(number)->State == (uint)PortState.Bound;
-                    if (died) report = new RecoveryReport { Revoked = report.Revoked, Awaited = report.Awaited };
-                    if (!died || Fence.TryTakeOver(segment, number, options.KeepsCachePages, report, out waitingFor))
-                        return Announce(segment, number, name, options, report);
+                    bool sameName = segment.PortAt(number)->State != (uint)PortState.Free && PortTable.NameOf(segment, number).SequenceEqual(name);
+                    report = new RecoveryReport
+                    {
+                        HadPredecessor = segment.PortAt(number)->State == (uint)PortState.Bound,
+                        Revoked = report.Revoked,
+                        AwaitedSlots = report.AwaitedSlots,
+                    };
+                    // In any case: a crash while a port changes its name, or leaves, may have left something under its number.
+                    if (Fence.TryTakeOver(segment, number, sameName, options.KeepsCachePages, report, out waitingFor))
+                        return Announce(segment, number, name, sameName, options, report);
                 }
 
                 if (Native.Libc.BootTime() > giveUp)
@@ -105,22 +113,38 @@ public sealed unsafe partial class Port : IDisposable
         }
     }
 
-    private static Port Announce(Segment segment, int number, ReadOnlySpan<byte> name, PortOptions options, RecoveryReport report)
+    private static Port Announce(Segment segment, int number, ReadOnlySpan<byte> name, bool sameName, PortOptions options, RecoveryReport report)
     {
         var entry = segment.PortAt(number);
-        entry->NameLength = (uint)name.Length;
-        Shared.Copy(name, entry->Name);
+        if (!sameName)
+        {
+            // A name that is half one and half the other must not be found.
+            Shared.Store(ref entry->State, (uint)PortState.Free);
+            Shared.Store(ref entry->NameLength, (uint)name.Length);
+            Shared.Copy(name, entry->Name);
+        }
+
         Shared.Store(ref entry->Flags, options.Transient ? (uint)PortFlags.Transient : 0);
         Shared.Store(ref entry->PageShare, (uint)options.Pages);
         Shared.Store(ref entry->BoundAt, Native.Libc.BootTime());
         Shared.Store(ref entry->Heartbeat, Native.Libc.BootTime());
         Shared.Store(ref entry->Generation, entry->Generation + 1);
         Shared.Store(ref entry->Sleeping, 0u);
-        entry->ProcessId = Environment.ProcessId;
+        Shared.Store(ref *(uint*)&entry->ProcessId, (uint)Environment.ProcessId);
         Shared.Store(ref entry->State, (uint)PortState.Bound);
 
         var port = new Port(segment, number, options.Name, report);
-        port.Pages.Fill(options.Pages, report.PagesInUse);
+        try
+        {
+            port.Pages.Fill(options.Pages, report.PagesInUse);
+        }
+        catch (XsegException) when (!sameName)
+        {
+            // It holds nothing: do not reserve the name.
+            Shared.Store(ref entry->State, (uint)PortState.Free);
+            throw;
+        }
+
         port.AdoptRecovered(report);
         return port;
     }
@@ -160,7 +184,8 @@ public sealed unsafe partial class Port : IDisposable
         {
             using var maintenance = Segment.Locks.Maintain();
             Pages.Surrender(0);
-            if ((_entry->Flags & (uint)PortFlags.Transient) != 0) Shared.Store(ref _entry->State, (uint)PortState.Free);
+            bool transient = (_entry->Flags & (uint)PortFlags.Transient) != 0;
+            Shared.Store(ref _entry->State, (uint)(transient ? PortState.Free : PortState.Left));
             Segment.ReleasePortLock(Number);
         }
 

@@ -10,7 +10,7 @@ public static unsafe class PortTable
     public static int Find(Segment segment, ReadOnlySpan<byte> name)
     {
         for (int port = 0; port < segment.PortCount; port++)
-            if (segment.PortAt(port)->State == (uint)PortState.Bound && NameOf(segment, port).SequenceEqual(name)) return port;
+            if (segment.PortAt(port)->State != (uint)PortState.Free && NameOf(segment, port).SequenceEqual(name)) return port;
         return -1;
     }
 

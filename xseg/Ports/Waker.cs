@@ -21,11 +21,15 @@ internal sealed unsafe class Waker(Segment segment) : IDisposable
 
     internal void Wake(int port)
     {
-        // Whoever changes the flag pays for the system call; the others' wake-ups are in it.
-        if (Interlocked.Exchange(ref segment.PortAt(port)->Sleeping, 0) == 0) return;
+        ref uint sleeping = ref segment.PortAt(port)->Sleeping;
+        uint sleep = Volatile.Read(ref sleeping);
+        if (sleep == 0) return;
         byte one = 1;
         // EAGAIN: the pipe is full of wake-ups. Nothing to add.
         _ = Libc.write(Handle(port), &one, 1);
+        // Spares others the system call. Only after ours, or our death in between would leave a sleeper that nobody wakes; and
+        // only if it is still the same sleep.
+        Shared.TrySwap(ref sleeping, sleep, 0u);
     }
 
     internal void Drain(int port)

@@ -12,17 +12,20 @@ namespace Archipelago.Xseg.Recovery;
 /// </summary>
 internal static unsafe class Fence
 {
+    /// <summary>So many holders die with a request before it fails with EIO.</summary>
+    internal const int MaxDeaths = 3;
+
     /// <summary>
     /// One pass for the dead <paramref name="port"/>, whose kernel lock the caller holds. False if a living peer still runs a
-    /// request of it, named in <paramref name="waitingFor"/>.
+    /// request of it, named in <paramref name="waitingFor"/>. Also right for a port that nobody died with: then there is
+    /// nothing to find. With another name than the dead one's nothing is replayed, but failed.
     /// </summary>
-    internal static bool TryTakeOver(Segment segment, int port, bool keepsCachePages, RecoveryReport report, out string waitingFor)
+    internal static bool TryTakeOver(Segment segment, int port, bool sameName, bool keepsCachePages, RecoveryReport report, out string waitingFor)
     {
-        report.HadPredecessor = true;
         var visited = new HashSet<int>();
         if (!TryFenceIssued(segment, port, report, visited, out waitingFor)) return false;
-        CollectAccepted(segment, port, report);
         SortPages(segment, port, keepsCachePages, report);
+        CollectAccepted(segment, port, sameName, report);
         return true;
     }
 
@@ -44,7 +47,7 @@ internal static unsafe class Fence
                     if (IsServed(segment, port, word.Holder))
                     {
                         waitingFor = $"port {word.Holder} ({System.Text.Encoding.UTF8.GetString(PortTable.NameOf(segment, word.Holder))}, process {segment.PortAt(word.Holder)->ProcessId}) still runs request {number}";
-                        report.Awaited++;
+                        report.AwaitedSlots.Add((number, word.Generation));
                         return false;
                     }
 
@@ -61,7 +64,7 @@ internal static unsafe class Fence
         return true;
     }
 
-    private static void CollectAccepted(Segment segment, int port, RecoveryReport report)
+    private static void CollectAccepted(Segment segment, int port, bool sameName, RecoveryReport report)
     {
         var replays = new List<(ulong Order, uint Slot, uint Generation)>();
         for (int issuer = 0; issuer < segment.PortCount; issuer++)
@@ -79,13 +82,22 @@ internal static unsafe class Fence
                 {
                     // Nobody waits for it, nobody runs it, and its children are fenced.
                     if (Shared.TrySwap(ref slot->Word, word.Value, new SlotWord(SlotState.Free, 0, word.Generation + 1).Value)) report.Orphans++;
-                    continue;
                 }
-
-                byte attempts = (byte)Math.Min(slot->Attempts + 1, byte.MaxValue);
-                Shared.Store(ref slot->Attempts, attempts);
-                if (attempts >= 3) Keep(segment, port, number, word, report);
-                else replays.Add((slot->AcceptSequence, number, word.Generation));
+                else if (!sameName)
+                {
+                    // Meant for a peer that nobody will succeed under this number.
+                    Fail(segment, port, number, word, XsegErrno.ESHUTDOWN, report);
+                }
+                else if (slot->Attempts + 1 >= MaxDeaths)
+                {
+                    report.KeptList.Add(new Request(segment, slot, number, word.Generation).ToString());
+                    Shared.Count(ref segment.PortAt(port)->Kept);
+                    Fail(segment, port, number, word, XsegErrno.EIO, report);
+                }
+                else
+                {
+                    replays.Add((slot->AcceptSequence, number, word.Generation));
+                }
             }
         }
 
@@ -93,19 +105,16 @@ internal static unsafe class Fence
         foreach (var (_, number, generation) in replays) report.ReplayList.Add((number, generation));
     }
 
-    private static void Keep(Segment segment, int port, uint number, SlotWord word, RecoveryReport report)
+    private static void Fail(Segment segment, int port, uint number, SlotWord word, int status, RecoveryReport report)
     {
         var slot = segment.SlotAt(number);
-        report.KeptList.Add(new Request(segment, slot, number, word.Generation).ToString());
-        Shared.Count(ref segment.PortAt(port)->Kept);
-        Shared.Store(ref slot->Status, (uint)XsegErrno.EIO);
+        Shared.Store(ref slot->Status, (uint)status);
         Shared.Store(ref slot->Word, new SlotWord(SlotState.Replied, port, word.Generation).Value);
         report.Unannounced.Add((number, word.Generation));
     }
 
     private static void SortPages(Segment segment, int port, bool keepsCachePages, RecoveryReport report)
     {
-        var named = NamedByReplays(segment, report);
         for (uint page = 1; page < segment.PageCount; page++)
         {
             var entry = segment.PageAt(page);
@@ -113,16 +122,16 @@ internal static unsafe class Fence
             switch (word.State)
             {
                 case PageState.Slot when (int)(word.Owner >> segment.SlotShift) == port:
-                // An exchange page that had reached the slot but not its list when its giver died.
-                case PageState.Slot when named.TryGetValue(word.Owner, out var pages) && !pages.Contains(page):
-                    Shared.Store(ref entry->Word, new PageWord(PageState.Free, (uint)port, word.Generation).Value);
-                    report.PagesFreed++;
+                // A page of ours that had reached a slot in exchange, but not its list, when we died.
+                case PageState.Slot when PagePool.IsExchangeOf(port, entry->Sequence, word) && !IsNamed(segment, word.Owner, page):
+                    if (Shared.TrySwap(ref entry->Word, word.Value, new PageWord(PageState.Free, (uint)port, word.Generation).Value)) report.PagesFreed++;
                     break;
                 case PageState.Cache when word.Owner == (uint)port && keepsCachePages:
                     report.PagesCached++;
-                    if ((entry->Masks & 0x00FF_FF00) != 0) report.PagesDirty++;
+                    if (IsDirty(entry)) report.PagesDirty++;
                     break;
                 case PageState.Cache when word.Owner == (uint)port:
+                    if (IsDirty(entry)) report.DirtyDropped++;
                     Shared.Store(ref entry->Word, new PageWord(PageState.Limbo, (uint)port, word.Generation).Value);
                     report.Limbo.Add(page);
                     break;
@@ -133,26 +142,20 @@ internal static unsafe class Fence
         }
     }
 
-    private static Dictionary<uint, HashSet<uint>> NamedByReplays(Segment segment, RecoveryReport report)
-    {
-        var named = new Dictionary<uint, HashSet<uint>>();
-        foreach (var (number, _) in report.ReplayList)
-        {
-            uint root = segment.SlotAt(number)->RootSlot;
-            var slot = segment.SlotAt(root);
-            if (slot == null || named.ContainsKey(root)) continue;
-            var pages = new HashSet<uint>();
-            for (int i = 0; i < Math.Min((int)slot->ExtentCount, RequestSlot.MaxExtents); i++)
-            {
-                ulong* at = i < RequestSlot.InlineExtents ? &slot->Extents[i] : RequestData.LocateIndirect(segment, slot, root, i);
-                if (at != null) pages.Add(new Extent(*at).Page);
-            }
+    private static bool IsDirty(PageEntry* entry) => (entry->Masks & 0x00FF_FF00) != 0;
 
-            for (int i = 0; i < RequestSlot.MaxIndirect; i++) pages.Add(new Extent(slot->Indirect[i]).Page);
-            named.Add(root, pages);
+    /// <summary>True if the list of extents of a slot has the page. The slot's issuer may be alive; the page cannot leave the slot unseen.</summary>
+    private static bool IsNamed(Segment segment, uint number, uint page)
+    {
+        var slot = segment.SlotAt(number);
+        if (slot == null) return false;
+        for (int i = 0; i < Math.Min((int)slot->ExtentCount, RequestSlot.MaxExtents); i++)
+        {
+            ulong* at = i < RequestSlot.InlineExtents ? &slot->Extents[i] : RequestData.LocateIndirect(segment, slot, number, i);
+            if (at != null && new Extent(Volatile.Read(ref *at)).Page == page) return true;
         }
 
-        return named;
+        return false;
     }
 
     /// <summary>Served by a process other than the dead one, whose lock the recoverer holds now.</summary>

@@ -11,7 +11,7 @@ public sealed class RecoveryReport
     /// <summary>Requests that the dead one had issued and that were still queued: revoked.</summary>
     public int Revoked { get; internal set; }
     /// <summary>Requests that the dead one had issued and that others ran: waited for.</summary>
-    public int Awaited { get; internal set; }
+    public int Awaited => AwaitedSlots.Count;
     /// <summary>Requests that it had accepted from living peers: replayed in this order.</summary>
     public IReadOnlyList<(uint Slot, uint Generation)> Replays => ReplayList;
     /// <summary>Requests that it had accepted from peers that are dead too: dropped.</summary>
@@ -25,6 +25,10 @@ public sealed class RecoveryReport
     /// <summary>Cached pages whose data the blocker does not have, or has not made stable.</summary>
     public int PagesDirty { get; internal set; }
 
+    /// <summary>Pages whose data the blocker did not have, dropped because the port was bound without keeping its cache.</summary>
+    public int DirtyDropped { get; internal set; }
+
+    internal HashSet<(uint Slot, uint Generation)> AwaitedSlots { get; init; } = [];
     internal List<(uint Slot, uint Generation)> ReplayList { get; } = [];
     internal List<(uint Slot, uint Generation)> Unannounced { get; } = [];
     internal List<string> KeptList { get; } = [];
@@ -33,6 +37,6 @@ public sealed class RecoveryReport
 
     /// <inheritdoc/>
     public override string ToString() => HadPredecessor
-        ? $"predecessor died: {Replays.Count} requests to replay, {Revoked} revoked, {Awaited} waited for, {Orphans} dropped, {Kept.Count} failed after three deaths; {PagesCached} pages cached ({PagesDirty} dirty), {PagesFreed} freed"
+        ? $"predecessor died: {Replays.Count} requests to replay, {Revoked} revoked, {Awaited} waited for, {Orphans} dropped, {Kept.Count} failed after three deaths; {PagesCached} pages cached ({PagesDirty} dirty), {PagesFreed} freed{(DirtyDropped > 0 ? $", {DirtyDropped} dirty ones DROPPED" : "")}"
         : "no predecessor died";
 }

@@ -37,7 +37,8 @@ public static unsafe class RouteTable
         {
             var entry = segment.RouteAt(route);
             if ((uint)Volatile.Read(ref entry->Word) == 0 || !NameOf(segment, route).SequenceEqual(name)) continue;
-            (port, shards) = (entry->Port, Math.Max((int)entry->Shards, 1));
+            uint target = Volatile.Read(ref *(uint*)&entry->Port);
+            (port, shards) = ((ushort)target, Math.Max((int)(target >> 16), 1));
             return port + shards <= segment.PortCount;
         }
 
@@ -55,8 +56,8 @@ public static unsafe class RouteTable
     private static void Write(RouteEntry* entry, ReadOnlySpan<byte> name, int port, int shards)
     {
         ulong word = Volatile.Read(ref entry->Word);
-        Shared.Store(ref entry->Port, (ushort)port);
-        Shared.Store(ref entry->Shards, (ushort)shards);
+        // One store for both: a route in use is switched as a whole.
+        Shared.Store(ref *(uint*)&entry->Port, (ushort)port | (uint)shards << 16);
         Shared.Store(ref entry->NameLength, (uint)name.Length);
         Shared.Copy(name, entry->Name);
         Shared.Store(ref entry->Word, (((word >> 32) + 1) << 32) | 1);

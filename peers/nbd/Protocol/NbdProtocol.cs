@@ -52,8 +52,8 @@ internal enum NbdOption : uint
     Info = 6,
     Go = 7,
     StructuredReply = 8,
-    ListMetaContext = 10,
-    SetMetaContext = 11,
+    ListMetaContext = 9,
+    SetMetaContext = 10,
 }
 
 internal enum OptionReply : uint

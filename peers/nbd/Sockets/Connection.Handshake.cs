@@ -15,19 +15,18 @@ internal sealed partial class Connection
     /// <summary>Data of an option that does not fit the buffer is skipped up to this; beyond, the client is cut.</summary>
     private const uint MaxSkipped = 64 << 10;
     private const int MaxOptionData = BufferSize - NbdProtocol.OptionHeaderSize;
-    /// <summary>Options before GO: no client needs a tenth of them.</summary>
-    private const int MaxOptions = 1000;
 
     private readonly Completion<bool> _ready = new();
     private readonly OptionReplies _replies = new();
     private bool _awaitsReady, _cut;
     private TimerHandle _timeout;
+    private long _timesOut;
     private string? _contextExport;
 
     private async void BeginHandshake()
     {
         (_awaitsReady, _cut, _contextExport) = (false, false, null);
-        SetTimeout();
+        SetTimeout(_server.Options.HandshakeTimeout.Ticks * 100);
         bool through = await HandshakeAsync() && !_cut;
         _server.Reactor.Cancel(_timeout);
         if (through && !_server.IsStopping)
@@ -44,10 +43,11 @@ internal sealed partial class Connection
         }
     }
 
-    private void SetTimeout() =>
-        _timeout = _server.Reactor.Schedule(
-            _server.Reactor.Now + _server.Options.HandshakeTimeout.Ticks * 100,
-            static state => ((Connection)state!).Cut("took too long for the handshake"), this);
+    private void SetTimeout(long nanoseconds)
+    {
+        _timesOut = _server.Reactor.Now + nanoseconds;
+        _timeout = _server.Reactor.Schedule(_timesOut, static state => ((Connection)state!).Cut("took too long for the handshake"), this);
+    }
 
     private void HandshakeReady(IoEvents events)
     {
@@ -86,7 +86,7 @@ internal sealed partial class Connection
         uint flags = TakeUInt32();
         if ((flags & ~(uint)(HandshakeFlags.FixedNewstyle | HandshakeFlags.NoZeroes)) != 0) return Refused("unknown handshake flags");
         bool zeroes = (flags & (uint)HandshakeFlags.NoZeroes) == 0;
-        for (int options = 0; options < MaxOptions; options++)
+        while (true)
         {
             if (!await FillAsync(NbdProtocol.OptionHeaderSize)) return false;
             ulong magic = ((ulong)TakeUInt32() << 32) | TakeUInt32();
@@ -136,8 +136,6 @@ internal sealed partial class Connection
 
             if (!await ReplyAsync()) return false;
         }
-
-        return Refused("too many options");
     }
 
     private async Task<bool> ExportNameAsync(byte[] name, bool zeroes)
@@ -279,8 +277,9 @@ internal sealed partial class Connection
     {
         if (work.IsCompleted) return await work;
         _server.Reactor.Cancel(_timeout);
+        long left = _timesOut - _server.Reactor.Now;
         var result = await work;
-        SetTimeout();
+        SetTimeout(left);
         return result;
     }
 
