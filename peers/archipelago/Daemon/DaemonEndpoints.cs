@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using Archipelago.Runtime.Control;
 using Microsoft.AspNetCore.Routing;
 
@@ -19,22 +18,7 @@ internal sealed class DaemonEndpoints(PeerProcess process) : IControlEndpoints
             await process.DeleteVolumeAsync(context.RouteValue("name"));
             return Nothing.Value;
         });
-        routes.GetJson("/v1/cache", json.CacheReport, _ => ValueTask.FromResult(new CacheReport(process.Flows(), process.CacheSections())));
-        routes.PutJson("/v1/cache/flows/{name}", json.FlowChange, json.FlowInfo, (body, context) => ValueTask.FromResult(process.ChangeFlow(context.RouteValue("name"), body)));
-        routes.PostJson("/v1/cache/flush", json.FlushRequest, json.FlushReport, async (body, _) => await process.FlushAsync(body.Volume));
+        routes.GetJson("/v1/flows", json.FlowList, _ => ValueTask.FromResult(new FlowList(process.Flows())));
         routes.PostStream("/v1/stop", json.StopRequest, json.StopStep, (body, context) => process.StopSteps(body, context.RequestAborted));
-    }
-}
-
-internal sealed partial class PeerProcess
-{
-    /// <summary>What the caches of this process say about themselves.</summary>
-    internal JsonObject CacheSections()
-    {
-        var sections = new JsonObject();
-        var report = _status.Report().Sections;
-        foreach (var (kind, made) in _made)
-            if (made.KeepsCachePages && report[kind.Name] is { } section) sections[kind.Name] = section.DeepClone();
-        return sections;
     }
 }

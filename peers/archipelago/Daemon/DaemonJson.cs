@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Archipelago.Runtime.Control;
 
@@ -26,17 +25,8 @@ internal sealed record VolumeResize(long Size);
 internal sealed record FlowInfo(
     string Name, int Number, string Policy, bool SafeUntilFlush, bool HasFlushed, bool Degraded, long CachedPages, long DirtyPages);
 
-/// <summary>All flows and what caches say about themselves.</summary>
-internal sealed record CacheReport(IReadOnlyList<FlowInfo> Flows, JsonObject Caches);
-
-/// <summary>A policy; what is null stays as it is.</summary>
-internal sealed record FlowChange(string? Policy, bool? SafeUntilFlush);
-
-/// <summary>FLUSH of a volume, or of all.</summary>
-internal sealed record FlushRequest(string Volume);
-
-/// <summary>Duration of a FLUSH.</summary>
-internal sealed record FlushReport(double Seconds);
+/// <summary>The flows of the segment.</summary>
+internal sealed record FlowList(IReadOnlyList<FlowInfo> Flows);
 
 /// <summary>A port of the segment. State: alive, hung, dead.</summary>
 internal sealed record PortInfo(
@@ -66,10 +56,7 @@ internal sealed record FullStatus(string State, bool Running, IReadOnlyList<Proc
 [JsonSerializable(typeof(VolumeList))]
 [JsonSerializable(typeof(VolumeCreate))]
 [JsonSerializable(typeof(VolumeResize))]
-[JsonSerializable(typeof(CacheReport))]
-[JsonSerializable(typeof(FlowChange))]
-[JsonSerializable(typeof(FlushRequest))]
-[JsonSerializable(typeof(FlushReport))]
+[JsonSerializable(typeof(FlowList))]
 [JsonSerializable(typeof(IReadOnlyList<PortInfo>))]
 [JsonSerializable(typeof(IReadOnlyList<RequestInfo>))]
 [JsonSerializable(typeof(FullStatus))]

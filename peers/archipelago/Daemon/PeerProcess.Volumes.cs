@@ -2,12 +2,10 @@ using System.Text;
 using Archipelago.Cli.Peers;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
-using Archipelago.Xseg.Layout;
-using Archipelago.Xseg.Tables;
 
 namespace Archipelago.Cli.Daemon;
 
-/// <summary>What operators ask for: volumes, cache policies. On threads of the control plane.</summary>
+/// <summary>What operators ask for: volumes. On threads of the control plane.</summary>
 internal sealed partial class PeerProcess
 {
     private static readonly TimeSpan ControlLimit = TimeSpan.FromSeconds(25);
@@ -78,35 +76,6 @@ internal sealed partial class PeerProcess
     }
 
     internal IReadOnlyList<FlowInfo> Flows() => SegmentView.Flows(_segment);
-
-    internal FlowInfo ChangeFlow(string name, FlowChange change)
-    {
-        CachePolicy? policy = change.Policy switch
-        {
-            null => null,
-            "default" => CachePolicy.Default,
-            "writeback" => CachePolicy.WriteBack,
-            "writethrough" => CachePolicy.WriteThrough,
-            "off" => CachePolicy.Off,
-            _ => throw new ErrnoException(Errno.EINVAL, $"policy: expected default, writeback, writethrough or off, found {Runtime.Configuration.ConfigError.Quote(change.Policy)}"),
-        };
-        SegmentView.SetPolicy(_segment, FlowTable.FindOrAdd(_segment, Encoding.UTF8.GetBytes(name)), policy, change.SafeUntilFlush);
-        return Flows().First(f => f.Name == name);
-    }
-
-    internal async Task<FlushReport> FlushAsync(string volume)
-    {
-        uint flow = 0;
-        if (volume.Length > 0)
-        {
-            flow = FlowTable.Find(_segment, Encoding.UTF8.GetBytes(volume));
-            if (flow == 0) throw new ErrnoException(Errno.ENOENT, $"nothing is known of a volume '{volume}' in this segment: it was not open since the start");
-        }
-
-        long start = System.Diagnostics.Stopwatch.GetTimestamp();
-        (await _operator.AskAsync(RouteOf("cached", "cache"), XsegOp.Flush, volume, _config.Drain, flow: flow)).OrThrow("FLUSH failed");
-        return new FlushReport(System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds);
-    }
 
     private static void CheckName(string name)
     {
