@@ -9,17 +9,12 @@ internal sealed record StopRequest(bool DiscardDirty, bool KeepSegment, double? 
 /// <summary>A step of `down`.</summary>
 internal sealed record StopStep(string Message, long DirtyPages);
 
-/// <summary>A volume. Size in bytes; null where it was not asked for.</summary>
-internal sealed record VolumeInfo(string Name, long? Size, IReadOnlyList<string> Uris);
+/// <summary>A volume, as vlmcd describes it, and how it is reached. Sizes in bytes.</summary>
+internal sealed record VolumeView(
+    string Name, ulong Size, int ObjectSize, DateTimeOffset? CreatedAt, int Openers, string State, string? Fault, IReadOnlyList<string> Uris);
 
-/// <summary>The catalogue.</summary>
-internal sealed record VolumeList(IReadOnlyList<VolumeInfo> Volumes);
-
-/// <summary>A volume to be made.</summary>
-internal sealed record VolumeCreate(string Name, long Size);
-
-/// <summary>A new size in bytes.</summary>
-internal sealed record VolumeResize(long Size);
+/// <summary>All volumes.</summary>
+internal sealed record VolumesView(IReadOnlyList<VolumeView> Volumes);
 
 /// <summary>A flow of the segment, with what is cached of it.</summary>
 internal sealed record FlowInfo(
@@ -53,9 +48,7 @@ internal sealed record FullStatus(string State, bool Running, IReadOnlyList<Proc
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(StopRequest))]
 [JsonSerializable(typeof(StopStep))]
-[JsonSerializable(typeof(VolumeList))]
-[JsonSerializable(typeof(VolumeCreate))]
-[JsonSerializable(typeof(VolumeResize))]
+[JsonSerializable(typeof(VolumesView))]
 [JsonSerializable(typeof(FlowList))]
 [JsonSerializable(typeof(IReadOnlyList<PortInfo>))]
 [JsonSerializable(typeof(IReadOnlyList<RequestInfo>))]

@@ -11,6 +11,9 @@ namespace Archipelago.Cli.Peers;
 /// <summary>The NBD gateway.</summary>
 internal static class NbdKind
 {
+    /// <summary>Stands for the volume's name in the URIs of the status.</summary>
+    internal const string VolumePlaceholder = "{volume}";
+
     private static readonly OptionSpec<string> Socket = Option.Path(
         "socket", "", "Path of the Unix socket, made with mode 0600. Default: \"nbd.sock\" in the state directory.", ControlOptions.MaxSocketPathBytes);
 
@@ -50,7 +53,11 @@ internal static class NbdKind
             {
                 Pages = kind.ShareOf(section),
                 AddMetrics = metrics => AddMetrics(metrics, peer),
-                AddStatus = status => AddStatus(status, peer),
+                AddStatus = status =>
+                {
+                    status["uris"] = new JsonArray([.. Uris(section, VolumePlaceholder).Select(uri => (JsonNode)uri)]);
+                    AddStatus(status, peer);
+                },
             };
         })
     {
