@@ -60,5 +60,8 @@ internal sealed class ObjectIndex
         (_entries[hole], _tags[hole]) = (null, 0);
     }
 
+    /// <summary>The entry at the hand, perhaps none, and the hand one further.</summary>
+    internal CachedObject? Next(ref int hand) => _entries[hand++ & _mask];
+
     internal IEnumerable<CachedObject> All() => _entries.Where(entry => entry != null)!;
 }
