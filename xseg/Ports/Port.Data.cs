@@ -85,7 +85,7 @@ public sealed unsafe partial class Port
     public bool TryAttachPages(in Request request, bool payload)
     {
         var slot = request.Pointer;
-        int count = Request.PagesFor(slot->Offset, slot->Length);
+        int count = slot->Op == (byte)XsegOp.MapRead ? 1 : Request.PagesFor(slot->Offset, slot->Length);
         int lists = count <= RequestSlot.InlineExtents ? 0 : (count - RequestSlot.InlineExtents + RequestSlot.ExtentsPerIndirect - 1) / RequestSlot.ExtentsPerIndirect;
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, RequestSlot.MaxExtents);
         if (Pages.Count < lists + (payload ? count : 0)) return false;

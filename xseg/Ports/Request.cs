@@ -91,7 +91,7 @@ public readonly unsafe struct Request : IEquatable<Request>
         int first = _slot->RootFirst;
         ulong length = _slot->Length;
         var root = rootNumber == Slot ? _slot : Segment.SlotAt(rootNumber);
-        // The range of a MAPR is not data: its answer is one page of entries.
+        // MAPR asks about a range of any length and is answered with one page of entries.
         int pages = _slot->Op == (byte)XsegOp.MapRead ? 1 : length > RequestSlot.MaxData ? int.MaxValue : PagesFor(_slot->Offset, length);
         if (root == null || pages > RequestSlot.MaxExtents - first
             || (rootNumber != Slot && new SlotWord(Volatile.Read(ref root->Word)).Generation != _slot->RootGeneration))

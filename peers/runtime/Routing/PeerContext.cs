@@ -49,7 +49,8 @@ public sealed class PeerContext
     public void Free(in Request request)
     {
         Port.Free(request);
-        if (_waitingForSlot.Count > 0) _waitingForSlot.Dequeue().Set(true);
+        // Not inline: a waiter whose request is served by a call frees its slot at once, and thousands would nest.
+        if (_waitingForSlot.Count > 0) Reactor.Post(static turn => ((Completion<bool>)turn!).Set(true), _waitingForSlot.Dequeue());
     }
 
     private async ValueTask<Request> AllocateSlowly()

@@ -61,10 +61,11 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
 
         var context = new PeerContext(reactor, port, log, _local);
         plan.Peer.Context = context;
+        IoWatch? watch = null;
         try
         {
             reactor.Add(context.Poller);
-            var watch = reactor.Watch(port.WakeHandle, IoEvents.Read, context.Poller);
+            watch = reactor.Watch(port.WakeHandle, IoEvents.Read, context.Poller);
             await plan.Peer.StartAsync();
             _local[port.Number] = plan.Peer;
             context.Poller.Serve(plan.Peer);
@@ -75,6 +76,8 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
         catch
         {
             reactor.Remove(context.Poller);
+            // Before its descriptor is closed, which may be somebody else's next.
+            watch?.Dispose();
             port.Dispose();
             throw;
         }

@@ -1,0 +1,88 @@
+using System.Runtime.InteropServices;
+
+namespace Archipelago.Filed.Native;
+
+/// <summary>The system calls of filed. Results of −1 leave errno in <see cref="Marshal.GetLastPInvokeError"/>; see <see cref="Sys"/>.</summary>
+internal static unsafe partial class Libc
+{
+    internal const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_CLOEXEC = 0x80000;
+    internal const int RWF_DSYNC = 2, RWF_NOWAIT = 8;
+    internal const int FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2, FALLOC_FL_ZERO_RANGE = 16;
+    internal const int SEEK_END = 2, SEEK_DATA = 3, SEEK_HOLE = 4;
+    internal const int F_OFD_SETLK = 37;
+    internal const int EFD_SEMAPHORE = 1, EFD_CLOEXEC = 0x80000;
+    internal const int MaxVectors = 1024;
+
+    // The two flags that differ between the architectures that .NET runs on.
+    internal static readonly int O_DIRECT = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 0x4000 : 0x10000;
+    internal static readonly int O_DIRECTORY = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 0x10000 : 0x4000;
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct IoVector
+    {
+        internal byte* Base;
+        internal nuint Length;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct Flock
+    {
+        internal short Type, Whence;
+        internal long Start, Length;
+        internal int ProcessId;
+    }
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int openat(int directory, string path, int flags, uint mode);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int close(int fd);
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int mkdirat(int directory, string path, uint mode);
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int unlinkat(int directory, string path, int flags);
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int renameat(int fromDirectory, string from, int toDirectory, string to);
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int linkat(int fromDirectory, string from, int toDirectory, string to, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint preadv2(int fd, IoVector* vectors, int count, long offset, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint pwritev2(int fd, IoVector* vectors, int count, long offset, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint read(int fd, void* buffer, nuint count);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint write(int fd, void* buffer, nuint count);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial long lseek(int fd, long offset, int whence);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int ftruncate(int fd, long length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int fallocate(int fd, int mode, long offset, long length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int fsync(int fd);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int fdatasync(int fd);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int syncfs(int fd);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int fcntl(int fd, int command, Flock* argument);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int eventfd(uint initial, int flags);
+}

@@ -1,0 +1,40 @@
+using Archipelago.Filed.Scheduling;
+using Archipelago.Xseg;
+
+namespace Archipelago.Filed.Storage;
+
+/// <summary>
+/// What is known of one object: its open file, what of it is not stable yet, and the requests that use it. Belongs to the
+/// reactor but for the descriptors, which the I/O threads open under <see cref="Gate"/>; they are closed by whoever uses the
+/// object alone.
+/// </summary>
+internal sealed class StoredObject(Hash128 hash, byte[] name)
+{
+    internal readonly Hash128 Hash = hash;
+    internal readonly byte[] Name = name;
+    internal readonly string Path = ObjectTree.PathOf(hash, name);
+    internal readonly Lock Gate = new();
+    /// <summary>Descriptor, or −1.</summary>
+    internal volatile int Fd = -1;
+    /// <summary>Descriptor for direct I/O, or −1.</summary>
+    internal volatile int DirectFd = -1;
+    /// <summary>The directory entry is known to be stable as it is. Cleared with each change of it, by the thread that changes it.</summary>
+    internal volatile bool EntryStable;
+
+    /// <summary>Counts changes of the data, and what of them is stable.</summary>
+    internal long Writes, WritesStable;
+    /// <summary>Counts changes of the directory entry, and what of them is stable.</summary>
+    internal long Entries, EntriesStable;
+    /// <summary>Flows with changes that are not stable.</summary>
+    internal readonly List<uint> Flows = new(1);
+    internal bool Listed;
+
+    /// <summary>Requests that use the object, in the order in which they came.</summary>
+    internal Hold? FirstHold, LastHold;
+    internal StoredObject? NextInBucket;
+    internal StoredObject? Newer, Older;
+
+    internal bool IsDirty => Writes != WritesStable || Entries != EntriesStable;
+    internal bool IsIdle => FirstHold == null;
+    internal bool IsOpen => Fd >= 0 || DirectFd >= 0;
+}

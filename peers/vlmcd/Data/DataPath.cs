@@ -1,0 +1,97 @@
+using System.Runtime.CompilerServices;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Vlmcd.Maps;
+using Archipelago.Vlmcd.Volumes;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Ports;
+
+namespace Archipelago.Vlmcd.Data;
+
+/// <summary>
+/// READ, WRITE, FLUSH, DISCARD and WRITE_ZEROES of a volume that is loaded: one child per object, on the parent's own pages. A request
+/// within one object that the next peer answers at once is a plain call; nothing here allocates per request.
+/// </summary>
+internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdOptions options)
+{
+    /// <summary>Children under way.</summary>
+    internal int InFlight { get; private set; }
+
+    /// <summary>Serves a request of <paramref name="volume"/>, which is ready and whose flow is the request's.</summary>
+    internal ValueTask<int> Run(in Request request, XsegOp op, Volume volume)
+    {
+        if (op == XsegOp.Flush) return Single(request, op, volume, 0, 0);
+        ulong offset = request.Offset, length = request.Length;
+        if (((offset | length) & 511) != 0) return new ValueTask<int>(Errno.EINVAL);
+        if (length > volume.Size || offset > volume.Size - length)
+            return new ValueTask<int>(op is XsegOp.Write or XsegOp.WriteZeroes ? Errno.ENOSPC : Errno.EINVAL);
+        if (length > RequestSlot.MaxData && op is XsegOp.Read or XsegOp.Write) return new ValueTask<int>(Errno.EFBIG);
+        if (length == 0)
+        {
+            request.Serviced = 0;
+            return new ValueTask<int>(0);
+        }
+
+        return offset >> volume.Shift == (offset + length - 1) >> volume.Shift
+            ? Single(request, op, volume, offset, length)
+            : Split(request, op, volume, offset, length);
+    }
+
+    private ValueTask<int> Single(in Request request, XsegOp op, Volume volume, ulong offset, ulong length)
+    {
+        if (!context.Port.TryAllocate(out var child)) return Split(request, op, volume, offset, length);
+        switch (TryFill(child, request, op, volume, offset, length, 0))
+        {
+            case Filled.NeedsMap:
+                context.Free(child);
+                return Split(request, op, volume, offset, length);
+            case Filled.Bad:
+                context.Free(child);
+                return new ValueTask<int>(Bad());
+            case Filled.Zeros:
+                context.Free(child);
+                request.Serviced = length;
+                return new ValueTask<int>(0);
+        }
+
+        volume.Begin();
+        InFlight++;
+        var outcome = blocks.SubmitAsync(child);
+        return outcome.IsCompleted
+            ? new ValueTask<int>(Conclude(request, child, op, volume, length, outcome.Result))
+            : ConcludeLater(request, child, op, volume, length, outcome);
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> ConcludeLater(Request request, Request child, XsegOp op, Volume volume, ulong length, ValueTask<int> outcome) =>
+        Conclude(request, child, op, volume, length, await outcome);
+
+    private int Conclude(in Request request, in Request child, XsegOp op, Volume volume, ulong length, int status)
+    {
+        status = Take(child, op, length, status, out ulong serviced, out var reply);
+        request.Serviced = serviced;
+        request.Reply = reply;
+        volume.End();
+        return status;
+    }
+
+    /// <summary>Takes a child's answer and frees it.</summary>
+    private int Take(in Request child, XsegOp op, ulong length, int status, out ulong serviced, out ReplyFlags reply)
+    {
+        // What a DELETE or DISCARD calls serviced is its own; a READ or WRITE that is short has failed.
+        serviced = op is XsegOp.Read or XsegOp.Write ? Math.Min(child.Serviced, length) : status == 0 ? length : 0;
+        reply = op is XsegOp.Read or XsegOp.Flush ? ReplyFlags.None : child.Reply & ReplyFlags.Stable;
+        if (status == 0 && serviced != length) status = Errno.EIO;
+        InFlight--;
+        context.Free(child);
+        return status;
+    }
+
+    private int Bad()
+    {
+        context.Port.CountBadRequest();
+        return Errno.EBADMSG;
+    }
+}

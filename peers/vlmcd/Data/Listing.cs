@@ -1,0 +1,142 @@
+using System.Buffers.Binary;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Routing;
+using Archipelago.Vlmcd.Maps;
+using Archipelago.Vlmcd.Volumes;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Ports;
+
+namespace Archipelago.Vlmcd.Data;
+
+/// <summary>Answers that vlmcd gives itself, in pages that it lends: the list of volumes, and which parts of one are holes.</summary>
+internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions options)
+{
+    private const int EntryBytes = 16, MaxEntries = 256;
+    private const uint Hole = 1;
+
+    private readonly Lender _lender = new(context);
+
+    /// <summary>READ of the catalogue: bytes [offset, offset + length) of the list; beyond its end zeros, which do not count as serviced.</summary>
+    internal ValueTask<int> ReadList(Request request, ReadOnlyMemory<byte> list)
+    {
+        ulong offset = request.Offset, length = request.Length;
+        if (length > RequestSlot.MaxData) return new ValueTask<int>(Errno.EFBIG);
+        int skip = (int)Math.Min(offset, (ulong)list.Length), count = (int)Math.Min(length, (ulong)(list.Length - skip));
+        return AnswerAsync(request, list.Slice(skip, count), (int)(offset & 4095), Request.PagesFor(offset, length));
+    }
+
+    /// <summary>MAPR: as many entries as fit, for the objects from the offset on; neighbours of one kind are one entry.</summary>
+    internal async ValueTask<int> MapAsync(Request request, Volume volume, ulong offset, ulong length)
+    {
+        if (((offset | length) & 511) != 0 || length == 0 || length > volume.Size || offset > volume.Size - length) return Errno.EINVAL;
+        volume.Begin();
+        try
+        {
+            ulong first = offset >> volume.Shift, last = Math.Min((offset + length - 1) >> volume.Shift, first + MaxEntries - 1);
+            var isHole = new bool[(int)(last - first) + 1];
+            int status = await AskAsync(volume, first, isHole);
+            if (status != 0) return status;
+            var entries = new byte[isHole.Length * EntryBytes];
+            int used = 0;
+            for (int i = 0; i < isHole.Length; i++)
+            {
+                ulong from = Math.Max(offset, (first + (ulong)i) << volume.Shift), to = Math.Min(offset + length, (first + (ulong)i + 1) << volume.Shift);
+                uint flags = isHole[i] ? Hole : 0;
+                if (i == 0 || isHole[i] != isHole[i - 1])
+                {
+                    BinaryPrimitives.WriteUInt32LittleEndian(entries.AsSpan(used + 8), flags);
+                    used += EntryBytes;
+                }
+
+                var sum = entries.AsSpan(used - EntryBytes, 8);
+                BinaryPrimitives.WriteUInt64LittleEndian(sum, BinaryPrimitives.ReadUInt64LittleEndian(sum) + to - from);
+            }
+
+            return await AnswerAsync(request, entries.AsMemory(0, used), 0, 1);
+        }
+        finally
+        {
+            volume.End();
+        }
+    }
+
+    private async ValueTask<int> AskAsync(Volume volume, ulong first, bool[] isHole)
+    {
+        int next = 0, error = 0;
+        var workers = new Task[Math.Min(options.FanOut, isHole.Length)];
+        for (int i = 0; i < workers.Length; i++) workers[i] = WorkAsync();
+        await Task.WhenAll(workers);
+        return error;
+
+        async Task WorkAsync()
+        {
+            while (error == 0 && next < isHole.Length)
+            {
+                int index = next++;
+                int status = Find(volume, first + (ulong)index, out byte[]? name);
+                if (name != null) (status, _) = await io.RunAsync(XsegOp.Info, volume.Flow, name);
+                if (status == Errno.ENOENT) isHole[index] = true;
+                else if (status != 0) error = status;
+            }
+        }
+    }
+
+    /// <summary>ENOENT for what the map knows to be a hole; without a name, and 0, where it cannot say at once: not a hole is always safe.</summary>
+    private static int Find(Volume volume, ulong index, out byte[]? name)
+    {
+        name = null;
+        if (!volume.Map.TryFind(index, ObjectAccess.Read, out var target)) return 0;
+        if (target.IsHole) return Errno.ENOENT;
+        name = target.Name.ToArray();
+        return 0;
+    }
+
+    /// <summary>Puts <paramref name="bytes"/> into the answer's pages from byte <paramref name="start"/> of the first on.</summary>
+    private async ValueTask<int> AnswerAsync(Request request, ReadOnlyMemory<byte> bytes, int start, int pages)
+    {
+        if (!request.TryData(out var data) || data.Count < pages) return Bad();
+        int filled = bytes.Length == 0 ? 0 : (start + bytes.Length + 4095) >> 12;
+        request.Serviced = (ulong)bytes.Length;
+        if (data.HasPages) return Fill(request, default, bytes.Span, start, pages) ? 0 : Bad();
+        var lent = new Extent[filled];
+        try
+        {
+            await _lender.TakeAsync(request.Flow, lent);
+        }
+        catch (ErrnoException tooLong)
+        {
+            return tooLong.Errno;
+        }
+
+        return Fill(request, lent, bytes.Span, start, pages) ? 0 : Bad();
+    }
+
+    private unsafe bool Fill(in Request request, ReadOnlySpan<Extent> lent, ReadOnlySpan<byte> bytes, int start, int pages)
+    {
+        if (!request.TryData(out var data)) return false;
+        bool own = data.HasPages;
+        for (int i = 0; i < pages; i++, start = 0)
+        {
+            Extent extent;
+            if (own && data.Owned(i, out extent) == null) return false;
+            extent = own ? data.Get(i) : i < lent.Length ? lent[i] : Extent.Zero;
+            if (!own && !data.Set(i, extent)) return false;
+            if (!own && i >= lent.Length) continue;
+            var page = new Span<byte>(context.Segment.PageBytes(extent.Page), Segment.PageSize);
+            int count = Math.Min(Segment.PageSize - start, bytes.Length);
+            page.Clear();
+            bytes[..count].CopyTo(page[start..]);
+            bytes = bytes[count..];
+        }
+
+        return true;
+    }
+
+    private int Bad()
+    {
+        context.Port.CountBadRequest();
+        return Errno.EBADMSG;
+    }
+}

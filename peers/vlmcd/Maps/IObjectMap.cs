@@ -1,0 +1,50 @@
+using Archipelago.Xseg;
+using Archipelago.Xseg.Ports;
+
+namespace Archipelago.Vlmcd.Maps;
+
+/// <summary>What a part of a volume is wanted for.</summary>
+public enum ObjectAccess
+{
+    /// <summary>To be read, or looked up.</summary>
+    Read,
+    /// <summary>To be changed in place.</summary>
+    Write,
+    /// <summary>To be made zeros, all of it: nothing of the old content matters.</summary>
+    Drop,
+}
+
+/// <summary>Where a part of a volume lives. The name is valid until the map is asked again.</summary>
+public ref struct ObjectTarget
+{
+    /// <summary>Name of the object.</summary>
+    public ReadOnlySpan<byte> Name;
+    /// <summary>Hash of the name.</summary>
+    public Hash128 Hash;
+    /// <summary>Flags that the request to it must carry (MustExist where the map says that the object exists).</summary>
+    public RequestFlags Flags;
+    /// <summary>Reads as zeros without an object being asked.</summary>
+    public bool IsHole;
+    /// <summary>The object may be deleted to make it zeros: nothing older shows through.</summary>
+    public bool MayDelete;
+}
+
+/// <summary>
+/// The step "which object?": from the index of a part of a volume (offset / object size) to the object that holds it. One per loaded
+/// volume, on one reactor; the data path asks for every part of every request, so that the answer costs no allocation, and no hash of
+/// the name.
+/// </summary>
+public interface IObjectMap
+{
+    /// <summary>
+    /// Answers at once if it can. False if something must be done first (a chunk of the map loaded, an object copied up): then
+    /// <see cref="PrepareAsync"/> does it, and this is asked again.
+    /// </summary>
+    bool TryFind(ulong index, ObjectAccess access, out ObjectTarget target);
+
+    /// <summary>
+    /// Does what <see cref="TryFind"/> lacked, as part of <paramref name="parent"/>; 0 or a positive errno. For writes, what it wrote
+    /// is stable when it is done: a durable map never points to an object that is not.
+    /// </summary>
+    ValueTask<int> PrepareAsync(ulong index, ObjectAccess access, Request parent);
+}

@@ -1,0 +1,95 @@
+using Archipelago.Runtime;
+using Archipelago.Runtime.Routing;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Ports;
+
+namespace Archipelago.Vlmcd.Volumes;
+
+/// <summary>
+/// Requests that vlmcd makes on its own behalf: headers, the catalogue, deletions. Written data is stable when it is answered. A control
+/// path: it allocates.
+/// </summary>
+internal sealed class ObjectIo(PeerContext context, Route blocks, uint flow)
+{
+    private static readonly TimeSpan PageRetry = TimeSpan.FromMilliseconds(1);
+
+    /// <summary>Requests under way.</summary>
+    internal int InFlight { get; private set; }
+    /// <summary>Flow of metadata: one for all volumes.</summary>
+    internal uint Flow => flow;
+
+    /// <summary>Reads; bytes beyond the object are zeros. Up to 64 KiB.</summary>
+    internal async ValueTask<(int Status, bool Missing)> ReadAsync(byte[] name, ulong offset, Memory<byte> to)
+    {
+        var request = await PrepareAsync(XsegOp.Read, flow, name, offset, (ulong)to.Length, RequestFlags.None, pages: true);
+        int status = await SubmitAsync(request);
+        bool missing = (request.Reply & ReplyFlags.Missing) != 0;
+        if (status == 0 && !Copy(request, to.Span, write: false)) status = Errno.EBADMSG;
+        context.Free(request);
+        return (status, missing);
+    }
+
+    /// <summary>Writes, stable when done. Up to 64 KiB.</summary>
+    internal async ValueTask<int> WriteAsync(byte[] name, ulong offset, Memory<byte> data)
+    {
+        var request = await PrepareAsync(XsegOp.Write, flow, name, offset, (ulong)data.Length, RequestFlags.ForceUnitAccess, pages: true);
+        int status = Copy(request, data.Span, write: true) ? await SubmitAsync(request) : Errno.EBADMSG;
+        if (status == 0 && request.Serviced != (ulong)data.Length) status = Errno.EIO;
+        context.Free(request);
+        return status;
+    }
+
+    /// <summary>Runs an op without data; the status and what was serviced.</summary>
+    internal async ValueTask<(int Status, ulong Serviced)> RunAsync(XsegOp op, uint ofFlow, ReadOnlyMemory<byte> name, ulong offset = 0, ulong length = 0)
+    {
+        var request = await PrepareAsync(op, ofFlow, name, offset, length, RequestFlags.None, pages: false);
+        int status = await SubmitAsync(request);
+        ulong serviced = request.Serviced;
+        context.Free(request);
+        return (status, serviced);
+    }
+
+    /// <summary>Everything that was answered for the flow is stable when this is done.</summary>
+    internal async ValueTask<int> FlushAsync(uint ofFlow) => (await RunAsync(XsegOp.Flush, ofFlow, default)).Status;
+
+    private async ValueTask<Request> PrepareAsync(XsegOp op, uint ofFlow, ReadOnlyMemory<byte> name, ulong offset, ulong length, RequestFlags flags, bool pages)
+    {
+        InFlight++;
+        var request = await context.AllocateAsync();
+        context.Port.Prepare(request, op, ofFlow, name.Span, Hash128.Of(name.Span), offset, length, flags);
+        // Pages that are lent to slow readers come back; so wait.
+        while (pages && !context.Port.TryAttachPages(request, payload: true))
+        {
+            context.Port.Limbo.DrainPastSlowReaders();
+            if (!context.Port.TryAttachPages(request, payload: true)) await context.Reactor.Delay(PageRetry);
+            else break;
+        }
+
+        return request;
+    }
+
+    private async ValueTask<int> SubmitAsync(Request request)
+    {
+        int status = await blocks.SubmitAsync(request);
+        InFlight--;
+        return status;
+    }
+
+    private unsafe bool Copy(in Request request, Span<byte> bytes, bool write)
+    {
+        if (!request.TryData(out var data)) return false;
+        int skip = (int)(request.Offset & 4095);
+        for (int i = 0; bytes.Length > 0; i++, skip = 0)
+        {
+            byte* at = data.Readable(i);
+            if (at == null) return false;
+            int count = Math.Min(4096 - skip, bytes.Length);
+            var page = new Span<byte>(at + skip, count);
+            if (write) bytes[..count].CopyTo(page);
+            else page.CopyTo(bytes);
+            bytes = bytes[count..];
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,41 @@
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg.Memory;
+
+namespace Archipelago.Vlmcd.Volumes;
+
+/// <summary>The volumes in use: by name for control, by flow for the data path.</summary>
+internal sealed class VolumeTable(IReactor reactor, Segment segment)
+{
+    private readonly Dictionary<string, Volume> _byName = new(StringComparer.Ordinal);
+    private readonly Volume?[] _byFlow = new Volume?[segment.FlowCount];
+
+    internal IEnumerable<Volume> All => _byName.Values;
+
+    internal Volume? ByFlow(uint flow) => flow < (uint)_byFlow.Length ? _byFlow[flow] : null;
+
+    internal Volume? Find(string name) => _byName.GetValueOrDefault(name);
+
+    /// <summary>The volume's entry, made if need be, which may not exist in the store. Give it back with <see cref="Leave"/>.</summary>
+    internal async ValueTask<Volume> EnterAsync(string name)
+    {
+        if (!_byName.TryGetValue(name, out var volume)) _byName.Add(name, volume = new Volume(name, reactor, segment));
+        volume.Users++;
+        await volume.Gate.EnterAsync();
+        return volume;
+    }
+
+    internal void Leave(Volume volume)
+    {
+        volume.Gate.Exit();
+        if (--volume.Users == 0 && !volume.IsLoaded && volume.Openers.Total == 0) _byName.Remove(volume.Name);
+    }
+
+    internal void Publish(Volume volume) => _byFlow[volume.Flow] = volume;
+
+    /// <summary>By an operation that has entered the volume.</summary>
+    internal void Unload(Volume volume)
+    {
+        if (ReferenceEquals(_byFlow[volume.Flow], volume)) _byFlow[volume.Flow] = null;
+        volume.Unload();
+    }
+}
