@@ -129,7 +129,7 @@ internal static class DaemonCommands
 
         if (discard && !request.KeepSegment && Segment.Exists(segment))
         {
-            Segment.Destroy(segment);
+            SegmentOpener.Destroy(segment);
             Invocation.Write($"segment {segment} is removed");
         }
 
