@@ -22,10 +22,13 @@ try
 {
     var settings = Settings.Parse(args);
     Console.WriteLine($"{settings.Name}: {MachineState.Describe()}");
+    Directory.CreateDirectory(settings.Results);
     var report = settings.Name switch
     {
         "hop" => Hop.Run(settings),
         "peak" => Peak.Run(settings),
+        "nbd" => NbdServers.Run(settings),
+        "rados" => OverRados.Run(settings),
         _ => throw new UsageException($"experiment '{settings.Name}': expected hop, peak, nbd or rados"),
     };
     return report.Finish(settings.Results) ? 0 : 3;

@@ -44,7 +44,6 @@ internal sealed class Report(string name, string what, bool quick)
     /// <summary>Writes RESULTS/NAME.json and prints the figures. True if all aims are met.</summary>
     internal bool Finish(string results)
     {
-        Directory.CreateDirectory(results);
         string path = Path.Combine(results, name + ".json");
         using (var file = File.Create(path))
         using (var writer = new Utf8JsonWriter(file, new JsonWriterOptions { Indented = true }))

@@ -42,6 +42,13 @@ internal sealed class Chain : IDisposable
         Shared.Store(ref entry->SafeUntilFlush, (byte)0);
     }
 
+    /// <summary>Makes a volume.</summary>
+    internal void MakeVolume(string name, long bytes)
+    {
+        string status = _server.Ask($"volume {name} {bytes}");
+        if (status != "0") throw new ExperimentException($"volume {name}: status {status}");
+    }
+
     /// <summary>CPU seconds and managed bytes of the serving process so far.</summary>
     internal (double Cpu, long Allocated) Stats()
     {

@@ -11,7 +11,7 @@ namespace Archipelago.Experiments.Roles;
 /// <summary>
 /// A process that hosts peers on one reactor, pinned if wanted: <c>role serve SEGMENT CORE SPIN_US PEER,… [SECTION.KEY=VALUE …]</c>.
 /// It says "ready", then answers lines: "stats" with the CPU seconds of the process and the managed bytes that the reactor's
-/// thread has allocated; "stop" with "stopped" once all peers are at rest. At the end of its stdin it ends at once.
+/// thread has allocated; "volume NAME BYTES", which makes one, with its status; "stop" with "stopped" once all peers are at rest. At the end of its stdin it ends at once.
 /// </summary>
 internal static class ServeRole
 {
@@ -22,6 +22,7 @@ internal static class ServeRole
         using var logs = LoggingSetup.Create(new LogOptions { Level = LogLevel.Warning });
         using var segment = Segment.Join(directory);
         using var reactor = new Reactor(new ReactorOptions { MaximumSpin = TimeSpan.FromMicroseconds(spin) });
+        var maker = new VolumeMaker();
         var host = new PeerHost(reactor, segment, logs.Factory);
         var thread = new Thread(() =>
         {
@@ -32,6 +33,7 @@ internal static class ServeRole
         On(reactor, async () =>
         {
             foreach (var plan in plans) await host.StartAsync(plan);
+            await host.StartAsync(new PeerPlan { Name = "maker", Peer = maker, Transient = true });
             return 0;
         });
         Console.WriteLine("ready");
@@ -41,6 +43,12 @@ internal static class ServeRole
             {
                 long allocated = On(reactor, () => Task.FromResult(GC.GetAllocatedBytesForCurrentThread()));
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{ThreadCpu.Process.TotalSeconds} {allocated}"));
+                continue;
+            }
+
+            if (line.Split(' ') is ["volume", var name, var bytes])
+            {
+                Console.WriteLine(On(reactor, () => maker.CreateAsync(name, long.Parse(bytes, CultureInfo.InvariantCulture))));
                 continue;
             }
 
