@@ -14,6 +14,8 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
 {
     private const ulong SectorMask = 511;
     private const int Attempts = 3;
+    /// <summary>Inner status of a fill: the object exists neither here nor below. Zeros of it are not kept, so that it is not taken for an existing one.</summary>
+    private const int NoObject = -1;
     private readonly Stack<Fill> _spare = new();
     private int _fills;
 
@@ -75,6 +77,8 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
             status = await FillMissingAsync(request, of, offset, length);
             bool hit = false;
             if (status == 0) hit = TryHit(request, of, offset, length, out status);
+            else if (status == NoObject && of.Pages == 0) (hit, status) = (true, AnswerMissing(request));
+            else if (status == NoObject) status = 0;
             of.Users--;
             store.Release(of);
             if (hit || status != 0) return status;
@@ -82,6 +86,24 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
 
         // What was filled is pushed out or written over faster than it can be read.
         return await objects.ReadAroundAsync(request);
+    }
+
+    private static int AnswerMissing(in Request request)
+    {
+        if (!request.TryData(out var data)) return XsegErrno.EBADMSG;
+        bool copy = data.HasPages;
+        for (int i = 0; i < data.Count; i++)
+            if (!(copy ? ClearPage(request, data, i) : data.Set(i, Extent.Zero))) return XsegErrno.EBADMSG;
+        request.Serviced = request.Length;
+        request.Reply = ReplyFlags.Missing;
+        return 0;
+    }
+
+    private static unsafe bool ClearPage(in Request request, in RequestData data, int index)
+    {
+        if (data.Owned(index, out var extent) == null) return false;
+        new Span<byte>(request.Segment.PageBytes(extent.Page), 4096).Clear();
+        return true;
     }
 
     /// <summary>Has every missing run of buckets filled, by this request or by one that is at it already.</summary>
@@ -126,9 +148,12 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         while (_fills >= store.Options.FillDepth) await room.WaitAsync();
         _fills++;
         var child = await context.AllocateAsync();
+        // An object with pages here exists, though the blocker may not have seen it yet.
+        if (of.Pages > 0) flags &= ~RequestFlags.MustExist;
         context.Port.Prepare(child, XsegOp.Read, flow, store.NameOf(of), of.Hash, (ulong)first << 12, (ulong)count << 12, flags);
         while (!room.HasForRead(count + RequestSlot.MaxIndirect) || !context.Port.TryAttachPages(child, payload: true)) await room.WaitAsync();
         int status = await blocks.SubmitAsync(child);
+        if (status == 0 && (child.Reply & ReplyFlags.Missing) != 0 && of.Pages == 0) status = NoObject;
         if (status == 0) Insert(child, of, fill);
         context.Free(child);
         _fills--;

@@ -148,15 +148,21 @@ public sealed partial class VlmcdPeer : Peer
         return 0;
     }
 
+    /// <summary>Until it succeeds: deletions that a crash cut off wait for it.</summary>
     private async void LoadInBackground()
     {
-        try
+        for (var delay = TimeSpan.FromSeconds(1); !_volumes.IsStopping; delay = delay < TimeSpan.FromMinutes(1) ? delay * 2 : delay)
         {
-            await _volumes.EnsureCatalogueAsync();
-        }
-        catch (ErrnoException)
-        {
-            // Logged; the first request that needs the catalogue tries again.
+            try
+            {
+                await _volumes.EnsureCatalogueAsync();
+                return;
+            }
+            catch (ErrnoException)
+            {
+                // Logged. A request that needs the catalogue does not wait for this, it tries itself.
+                await Context.Reactor.Delay(delay);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ namespace Archipelago.Nbd.Tests;
 /// </summary>
 internal sealed class ArrayVolumes : Peer
 {
+    private const int LowOnPages = 8000;
     private readonly Extent[] _lent = new Extent[RequestSlot.MaxExtents];
     private readonly Dictionary<string, Volume> _volumes = [];
     private readonly List<Completion<bool>> _held = [];
@@ -27,6 +28,8 @@ internal sealed class ArrayVolumes : Peer
         internal uint Flow;
         internal int Opens, Closes;
         internal bool ReadOnly;
+        /// <summary>Size told, if other than the array's.</summary>
+        internal ulong? Size;
     }
 
     internal readonly record struct Seen(XsegOp Op, string Target, ulong Offset, ulong Length, RequestFlags Flags, uint Flow);
@@ -75,7 +78,15 @@ internal sealed class ArrayVolumes : Peer
             if (fault != 0) return new ValueTask<int>(fault);
         }
 
-        return new ValueTask<int>(Serve(request));
+        return request.Op == XsegOp.Read && _lender.Available < LowOnPages ? WaitForPagesAsync(request) : new ValueTask<int>(Serve(request));
+    }
+
+    /// <summary>As a blocker does: a reader waits for pages, it does not fail.</summary>
+    private async ValueTask<int> WaitForPagesAsync(Request request)
+    {
+        int status;
+        while ((status = Serve(request)) == Errno.ENOMEM) await Context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
+        return status;
     }
 
     private async ValueTask<int> HoldAsync(Request request, Seen seen)
@@ -99,13 +110,13 @@ internal sealed class ArrayVolumes : Peer
                 volume.Flow = FlowTable.FindOrAdd(Context.Segment, request.Target);
                 BinaryPrimitives.WriteUInt64LittleEndian(request.Result, 4 << 20);
                 BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], volume.Flow);
-                request.Serviced = (ulong)volume.Bytes.Length;
+                request.Serviced = volume.Size ?? (ulong)volume.Bytes.Length;
                 return 0;
             case XsegOp.Close:
                 volume.Closes++;
                 return 0;
             case XsegOp.Info:
-                request.Serviced = (ulong)volume.Bytes.Length;
+                request.Serviced = volume.Size ?? (ulong)volume.Bytes.Length;
                 return 0;
             case XsegOp.Read:
                 return request.Flow == volume.Flow ? Read(request, volume.Bytes) : Errno.EBADMSG;
@@ -114,7 +125,7 @@ internal sealed class ArrayVolumes : Peer
             case XsegOp.Flush:
                 return 0;
             case XsegOp.Discard or XsegOp.WriteZeroes:
-                volume.Bytes.AsSpan((int)request.Offset, (int)request.Length).Clear();
+                if (volume.Size == null) volume.Bytes.AsSpan((int)request.Offset, (int)request.Length).Clear();
                 return 0;
             case XsegOp.MapRead:
                 return MapRead(request);
@@ -138,7 +149,7 @@ internal sealed class ArrayVolumes : Peer
         int length = (int)request.Length;
         if (!request.TryData(out var data)) return Errno.EBADMSG;
         var lent = _lent.AsSpan(0, data.Count);
-        while (!_lender.TryTake(request.Flow, lent)) return Errno.ENOMEM;
+        if (!_lender.TryTake(request.Flow, lent)) return Errno.ENOMEM;
         int at = (int)request.Offset, end = at + length;
         for (int i = 0; i < lent.Length; i++)
         {

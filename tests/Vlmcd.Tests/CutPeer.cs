@@ -20,6 +20,7 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
 
     /// <summary>Objects that were ever written.</summary>
     internal HashSet<string> Written { get; } = [];
+    internal bool Records { get; set; } = true;
     /// <summary>Changes let through since the last cut.</summary>
     internal int Changes { get; private set; }
     internal int Held => _held.Count;
@@ -46,7 +47,7 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
             Changes++;
         }
 
-        if (request.Op == XsegOp.Write) Written.Add(Encoding.UTF8.GetString(request.Target));
+        if (Records && request.Op == XsegOp.Write) Written.Add(Encoding.UTF8.GetString(request.Target));
         return memd.HandleAsync(request);
     }
 

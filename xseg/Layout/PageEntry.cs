@@ -16,7 +16,8 @@ public struct PageEntry
     [FieldOffset(0)] public ulong Word;
     /// <summary>
     /// State Cache: rises per shard with each adoption, of two pages of one bucket the higher one is the newer. State Slot, of a page
-    /// given in exchange: the page generation (high half) and the giving port + 1 (low half).
+    /// given in exchange: the page generation (high half) and the giving port + 1 (low half); then <see cref="Object"/> is the
+    /// index in the slot's list that it is for, and <see cref="Checksum"/> the slot's generation.
     /// </summary>
     [FieldOffset(8)] public ulong Sequence;
     /// <summary>Object table index.</summary>

@@ -9,7 +9,10 @@ public enum AdoptionOutcome
 {
     /// <summary>The page left its slot and is a bucket of this port now.</summary>
     Adopted,
-    /// <summary>An earlier life had adopted this very page and died before it could say so in the slot; now the slot says so.</summary>
+    /// <summary>
+    /// An earlier life had adopted this very page and died before it could say so in the slot, and was taken over by somebody who
+    /// does not keep cached pages. Now the slot says so.
+    /// </summary>
     Resumed,
     /// <summary>The extent is spent: an earlier execution has done this part of the write.</summary>
     DoneBefore,
@@ -23,13 +26,13 @@ public enum AdoptionOutcome
 /// Adoption (design 3.1): a full-page write gives its page to a bucket, and gets a free page of the cache's share in exchange, so
 /// that neither share shrinks. The order of the stores, and what a crash before each leaves to the successor:
 /// <list type="number">
-/// <item>The exchange page F is marked with our port (its entry's sequence) and claimed, Free → Slot of the root. <i>Before:
-/// nothing happened. After: F is in the slot, but not in its list; recovery knows it by its mark and frees it. The
-/// write's own page is untouched and the replay adopts it.</i></item>
+/// <item>The exchange page F is marked (in its entry: our port, the claim, the extent that it is for) and claimed, Free → Slot of
+/// the root. <i>Before: nothing happened. After: F is in the slot, but not in its list; recovery knows it by its mark and frees it.
+/// The write's own page is untouched and the replay adopts it.</i></item>
 /// <item>The fields of the page's entry. <i>Meaningless until the next store.</i></item>
 /// <item>The page's owner word, Slot → Cache, by compare-and-swap, with its generation unchanged: <b>the commit</b>. <i>After: the
-/// page is a bucket, newest by its sequence; the list still names it. F is freed by its mark; the replay finds the page adopted for
-/// this very bucket, gives another F and goes on (<see cref="AdoptionOutcome.Resumed"/>).</i></item>
+/// page is a bucket, newest by its sequence; the list still names it. Recovery finds F by its mark, sees that the extent which it
+/// is for names a page of our cache, and does the last store in our place.</i></item>
 /// <item>The extent becomes (F, spent). <i>After: the replay sees a spent extent and leaves this part alone
 /// (<see cref="AdoptionOutcome.DoneBefore"/>); when the issuer frees its request, F is what it gets back.</i></item>
 /// </list>
@@ -60,7 +63,8 @@ public static unsafe class Adoption
         bool resumes = word != owned;
         if (resumes && !IsOurs(port, entry, word, page, @object, bucket, flow)) return AdoptionOutcome.NotOwned;
 
-        if (!port.Pages.TryExchange(data.RootSlot, out var exchange)) return AdoptionOutcome.NoFreePage;
+        uint generation = new SlotWord(Volatile.Read(ref port.Segment.SlotAt(data.RootSlot)->Word)).Generation;
+        if (!port.Pages.TryExchange(data.RootSlot, generation, data.First + index, out var exchange)) return AdoptionOutcome.NoFreePage;
         if (!resumes)
         {
             Fill(entry, @object, bucket, flow, masks, sequence, checksum);

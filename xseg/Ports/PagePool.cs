@@ -41,15 +41,35 @@ public sealed unsafe class PagePool
 
     /// <summary>
     /// Claims a free page for a slot of another port, in exchange for one that is adopted. While the page is in the slot but not
-    /// yet in its list of extents, only the mark in its entry tells who gave it, and for which claim.
+    /// yet in its list of extents, only the mark in its entry tells who gave it, for which claim, and for which extent
+    /// (<paramref name="index"/> in the slot's list).
     /// </summary>
-    internal bool TryExchange(uint slot, out Extent extent) => TryClaim(PageState.Slot, slot, out extent, isExchange: true);
+    internal bool TryExchange(uint slot, uint slotGeneration, int index, out Extent extent)
+    {
+        while (_count > 0)
+        {
+            uint page = _free[--_count];
+            var entry = _segment.PageAt(page);
+            var word = new PageWord(Volatile.Read(ref entry->Word));
+            if (word.State != PageState.Free || word.Owner != _port) continue;
+            uint generation = word.Generation + 1;
+            Shared.Store(ref entry->Sequence, (ulong)generation << 32 | (_port + 1));
+            Shared.Store(ref entry->Object, (uint)index);
+            Shared.Store(ref entry->Checksum, slotGeneration);
+            if (!Shared.TrySwap(ref entry->Word, word.Value, new PageWord(PageState.Slot, slot, generation).Value)) continue;
+            extent = new Extent(page, generation);
+            return true;
+        }
+
+        extent = default;
+        return false;
+    }
 
     /// <summary>True if the page, as its word says now, was given in exchange by <paramref name="port"/>.</summary>
     internal static bool IsExchangeOf(int port, ulong mark, PageWord word) => mark == ((ulong)word.Generation << 32 | ((uint)port + 1));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryClaim(PageState state, uint owner, out Extent extent, bool isExchange = false)
+    private bool TryClaim(PageState state, uint owner, out Extent extent)
     {
         while (_count > 0)
         {
@@ -57,9 +77,8 @@ public sealed unsafe class PagePool
             var entry = _segment.PageAt(page);
             var word = new PageWord(Volatile.Read(ref entry->Word));
             uint generation = word.Generation + 1;
-            if (word.State != PageState.Free || word.Owner != _port) continue;
-            if (isExchange) Shared.Store(ref entry->Sequence, (ulong)generation << 32 | (_port + 1));
-            if (Shared.TrySwap(ref entry->Word, word.Value, new PageWord(state, owner, generation).Value))
+            if (word.State == PageState.Free && word.Owner == _port
+                && Shared.TrySwap(ref entry->Word, word.Value, new PageWord(state, owner, generation).Value))
             {
                 extent = new Extent(page, generation);
                 return true;

@@ -122,8 +122,11 @@ internal static unsafe class Fence
             switch (word.State)
             {
                 case PageState.Slot when (int)(word.Owner >> segment.SlotShift) == port:
+                    if (Shared.TrySwap(ref entry->Word, word.Value, new PageWord(PageState.Free, (uint)port, word.Generation).Value)) report.PagesFreed++;
+                    break;
                 // A page of ours that had reached a slot in exchange, but not its list, when we died.
                 case PageState.Slot when PagePool.IsExchangeOf(port, entry->Sequence, word) && !IsNamed(segment, word.Owner, page):
+                    if (keepsCachePages && TryFinishExchange(segment, port, page, word)) break;
                     if (Shared.TrySwap(ref entry->Word, word.Value, new PageWord(PageState.Free, (uint)port, word.Generation).Value)) report.PagesFreed++;
                     break;
                 case PageState.Cache when word.Owner == (uint)port && keepsCachePages:
@@ -140,6 +143,22 @@ internal static unsafe class Fence
                     break;
             }
         }
+    }
+
+    /// <summary>The last store of an adoption, if its commit was done: the extent that the page is for becomes it, spent.</summary>
+    private static bool TryFinishExchange(Segment segment, int port, uint page, PageWord word)
+    {
+        var entry = segment.PageAt(page);
+        var root = segment.SlotAt(word.Owner);
+        if (root == null || entry->Object >= RequestSlot.MaxExtents) return false;
+        var rootWord = new SlotWord(Volatile.Read(ref root->Word));
+        if (rootWord.State == SlotState.Free || rootWord.Generation != entry->Checksum) return false;
+        ulong* at = entry->Object < RequestSlot.InlineExtents ? &root->Extents[entry->Object] : RequestData.LocateIndirect(segment, root, word.Owner, (int)entry->Object);
+        if (at == null) return false;
+        var extent = new Extent(Volatile.Read(ref *at));
+        var adopted = segment.PageAt((uint)extent.Value);
+        return adopted != null && adopted->Word == new PageWord(PageState.Cache, (uint)port, extent.Generation).Value
+            && Shared.TrySwap(ref *at, extent.Value, new Extent(page, word.Generation).AsSpent().Value);
     }
 
     private static bool IsDirty(PageEntry* entry) => (entry->Masks & 0x00FF_FF00) != 0;

@@ -55,7 +55,7 @@ internal sealed class Invocation(CliCommand command, ParseResult parsed)
         var table = new Table().Border(TableBorder.None);
         foreach (string head in heads)
         {
-            var column = new TableColumn(new Text(head.TrimStart('>'), new Style(decoration: Decoration.Bold))).NoWrap().Padding(0, 2);
+            var column = new TableColumn(new Text(head.TrimStart('>'), new Style(decoration: Decoration.Bold))).NoWrap().PadLeft(0).PadRight(2);
             table.AddColumn(head.StartsWith('>') ? column.RightAligned() : column);
         }
 
@@ -76,6 +76,7 @@ internal sealed class Invocation(CliCommand command, ParseResult parsed)
         var console = AnsiConsole.Create(new AnsiConsoleSettings
         {
             Out = new AnsiConsoleOutput(error ? Console.Error : Console.Out),
+            Ansi = (error ? Console.IsErrorRedirected : Console.IsOutputRedirected) ? AnsiSupport.No : AnsiSupport.Detect,
             Interactive = InteractionSupport.No,
         });
         if (error ? Console.IsErrorRedirected : Console.IsOutputRedirected) console.Profile.Width = 400;

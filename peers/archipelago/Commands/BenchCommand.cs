@@ -102,7 +102,7 @@ internal static class BenchCommand
     {
         using var state = Common.StateOf(invocation);
         var kinds = PeerCatalogue.Named(names);
-        var config = Common.ConfigOf(invocation, state);
+        var config = Common.ConfigOf(invocation, state, kinds);
         (PeerKind Kind, MadePeer Made)[] made = [.. kinds.Select(k => (k, k.Make(config.Config)))];
         string directory = $"/dev/shm/archipelago-bench-{Environment.ProcessId}";
         long shares = made.Sum(m => (long)m.Made.Pages) + BenchRunner.PagesNeeded(options);

@@ -1,32 +1,35 @@
-using System.Text.Json.Nodes;
+using System.Diagnostics;
+using Archipelago.Cached;
 using Archipelago.Cli.CommandLine;
-using Archipelago.Cli.Daemon;
+using Archipelago.Runtime.Control;
 
 namespace Archipelago.Cli.Commands;
 
-/// <summary>`cache …`.</summary>
+/// <summary>`cache …`: asks the process that hosts the cache.</summary>
 internal static class CacheCommands
 {
     private static readonly string[] Policies = ["default", "writeback", "writethrough", "off"];
+    private static readonly TimeSpan FlushLimit = TimeSpan.FromMinutes(10);
 
     internal static IEnumerable<CliCommand> Table(CliOption[] client) =>
     [
         new("cache", "the cache"),
-        new("cache stats", "show what is cached, by volume") { Options = client, Run = StatsAsync },
+        new("cache stats", "show what is cached, in all and by volume") { Options = client, Run = StatsAsync },
         new("cache flush", "make what was written stable in the store")
         {
             Arguments = [new("VOLUME", "Volume to flush; all if it is not given.", Minimum: 0)],
             Options = client,
             Run = FlushAsync,
         },
-        new("cache policy", "show or change how a volume is cached")
+        new("cache policy", "change how a volume is cached")
         {
             Description =
             [
                 "writeback answers a write when the cache holds it: a crash of the host loses what was not flushed. writethrough answers when the store has it. "
-                    + "off caches nothing. default is what [cached] says. The policy holds as long as the segment.",
+                    + "off caches nothing. default is what [cached] says. Data that may not be dirty any more is destaged before the command is done. "
+                    + "The policy holds as long as the segment.",
             ],
-            Arguments = [new("VOLUME", "The volume."), new("POLICY", "The policy; shows the present one if it is not given.", Minimum: 0, Words: Policies)],
+            Arguments = [new("VOLUME", "The volume; it must have been opened on this host."), new("POLICY", "The policy.", Words: Policies)],
             Options =
             [
                 .. client,
@@ -38,38 +41,25 @@ internal static class CacheCommands
 
     private static async Task<int> StatsAsync(Invocation invocation, CancellationToken cancel)
     {
-        var report = await Common.AskAsync(invocation, c => c.GetAsync("/v1/cache", DaemonJson.Default.CacheReport, cancel));
-        if (invocation.Json)
-        {
-            Invocation.WriteJson(report, DaemonJson.Default.CacheReport);
-            return ExitCode.Ok;
-        }
-
-        foreach (var (cache, section) in report.Caches)
-            if (section is JsonObject values)
-                Invocation.WriteFields(values.Where(v => v.Value is JsonValue).Select(v => ($"{cache}.{v.Key}", v.Value!.ToString())));
-        ShowFlows(report.Flows);
+        Show(invocation, await AskCacheAsync(invocation, c => c.GetAsync("/v1/cache", CacheJson.Default.CacheStatistics, cancel)));
         return ExitCode.Ok;
     }
 
-    private static void ShowFlows(IEnumerable<FlowInfo> flows) => Invocation.WriteTable(
-        ["VOLUME", ">CACHED", ">DIRTY", "POLICY", "SAFE UNTIL FLUSH", "HAS FLUSHED", "DEGRADED"],
-        flows.Select(f => (string[])
-            [f.Name, Invocation.Size(f.CachedPages * 4096.0), Invocation.Size(f.DirtyPages * 4096.0), f.Policy, YesNo(f.SafeUntilFlush), YesNo(f.HasFlushed), YesNo(f.Degraded)]));
-
     private static async Task<int> FlushAsync(Invocation invocation, CancellationToken cancel)
     {
-        var request = new FlushRequest(invocation.Argument("VOLUME"));
-        var report = await Common.AskAsync(invocation, c => c.PostAsync("/v1/cache/flush", request, DaemonJson.Default.FlushRequest, DaemonJson.Default.FlushReport, cancel));
-        if (invocation.Json) Invocation.WriteJson(report, DaemonJson.Default.FlushReport);
-        else Invocation.Write($"stable after {Invocation.Nanoseconds(report.Seconds * 1e9)}");
+        string volume = invocation.Argument("VOLUME");
+        long start = Stopwatch.GetTimestamp();
+        var request = new CacheFlush(volume.Length > 0 ? volume : null);
+        var report = await AskCacheAsync(invocation, c => c.PostAsync("/v1/cache/flush", request, CacheJson.Default.CacheFlush, CacheJson.Default.CacheStatistics, cancel));
+        if (invocation.Json) Show(invocation, report);
+        else Invocation.Write($"stable after {Invocation.Nanoseconds(Stopwatch.GetElapsedTime(start).TotalNanoseconds)}");
         return ExitCode.Ok;
     }
 
     private static async Task<int> PolicyAsync(Invocation invocation, CancellationToken cancel)
     {
         string policy = invocation.Argument("POLICY");
-        if (policy.Length > 0 && !Policies.Contains(policy)) throw new UsageException($"POLICY: expected {string.Join(", ", Policies)}, found {policy}");
+        if (!Policies.Contains(policy)) throw new UsageException($"POLICY: expected {string.Join(", ", Policies)}, found {policy}");
         bool? safe = invocation.Get("--safe-until-flush") switch
         {
             null => null,
@@ -77,12 +67,44 @@ internal static class CacheCommands
             "no" => false,
             string other => throw new UsageException($"--safe-until-flush: expected yes or no, found {other}"),
         };
-        var change = new FlowChange(policy.Length > 0 ? policy : null, safe);
-        var flow = await Common.AskAsync(invocation, c => c.PutAsync(
-            "/v1/cache/flows/" + Uri.EscapeDataString(invocation.Argument("VOLUME")), change, DaemonJson.Default.FlowChange, DaemonJson.Default.FlowInfo, cancel));
-        if (invocation.Json) Invocation.WriteJson(flow, DaemonJson.Default.FlowInfo);
-        else ShowFlows([flow]);
+        var change = new CachePolicyChange(invocation.Argument("VOLUME"), policy, safe);
+        Show(invocation, await AskCacheAsync(invocation, c => c.PutAsync("/v1/cache/policy", change, CacheJson.Default.CachePolicyChange, CacheJson.Default.CacheStatistics, cancel)));
         return ExitCode.Ok;
+    }
+
+    /// <summary>Of several processes only one hosts the cache; the others do not know the path.</summary>
+    private static Task<CacheStatistics> AskCacheAsync(Invocation invocation, Func<ControlClient, Task<CacheStatistics>> ask) =>
+        Common.AskHostAsync(invocation, ServiceName, ask, FlushLimit);
+
+    private const string ServiceName = "cached";
+
+    private static void Show(Invocation invocation, CacheStatistics s)
+    {
+        if (invocation.Json)
+        {
+            Invocation.WriteJson(s, CacheJson.Default.CacheStatistics);
+            return;
+        }
+
+        double looks = Math.Max(1, s.Hits + s.Misses);
+        Invocation.WriteFields(
+            ("capacity", Invocation.Size(s.CapacityBytes)),
+            ("cached", $"{Invocation.Size(s.CachedBytes)} of {Invocation.Number(s.Objects)} objects"),
+            ("dirty", $"{Invocation.Size(s.DirtyBytes)}, oldest {Invocation.Number(s.OldestDirtySeconds, "0.0")} s; written, not yet stable {Invocation.Size(s.WrittenBytes)}"),
+            ("free", $"{Invocation.Size(s.FreeBytes)}, in limbo {Invocation.Size(s.LimboBytes)}"),
+            ("reads", $"{Invocation.Number(s.Hits)} hits, {Invocation.Number(s.Misses)} misses ({Invocation.Number(100 * s.Hits / looks, "0.0")} % hits)"),
+            ("writes", Invocation.Number(s.Writes)),
+            ("evictions", Invocation.Number(s.Evictions)),
+            ("destaging", $"{Invocation.Number(s.DestageWrites)} writes, {Invocation.Size(s.DestagedBytes)}, {s.DestageInFlight} in flight, {Invocation.Number(s.DestageErrors)} errors"));
+        if (s.Flows.Count == 0) return;
+        Invocation.Write("");
+        Invocation.WriteTable(
+            ["VOLUME", ">CACHED", ">DIRTY", "POLICY", "IN FORCE", "FLUSHED", "DEGRADED", ">HITS", ">MISSES", ">WRITES"],
+            s.Flows.Select(f => (string[])
+            [
+                f.Volume, Invocation.Size(f.CachedBytes), Invocation.Size(f.DirtyBytes), f.Policy, f.InForce, YesNo(f.HasFlushed), YesNo(f.Degraded),
+                Invocation.Number(f.Hits), Invocation.Number(f.Misses), Invocation.Number(f.Writes),
+            ]));
     }
 
     private static string YesNo(bool value) => value ? "yes" : "no";

@@ -1,5 +1,6 @@
 using Archipelago.Cli.CommandLine;
 using Archipelago.Cli.Daemon;
+using Archipelago.Cli.Peers;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
 using Archipelago.Xseg.Memory;
@@ -26,8 +27,8 @@ internal static class Common
     internal static StateDirectory StateOf(Invocation invocation) =>
         new(invocation.Get("--state") ?? (Environment.GetEnvironmentVariable("ARCHIPELAGO_STATE") is { Length: > 0 } given ? given : null));
 
-    internal static DaemonConfig ConfigOf(Invocation invocation, StateDirectory state) =>
-        DaemonConfig.Load(state, invocation.Get("--config") ?? (Environment.GetEnvironmentVariable("ARCHIPELAGO_CONFIG") is { Length: > 0 } file ? file : null), invocation.All("--set"));
+    internal static DaemonConfig ConfigOf(Invocation invocation, StateDirectory state, params IReadOnlyList<PeerKind> hosted) =>
+        DaemonConfig.Load(state, invocation.Get("--config") ?? (Environment.GetEnvironmentVariable("ARCHIPELAGO_CONFIG") is { Length: > 0 } file ? file : null), invocation.All("--set"), hosted);
 
     /// <summary>Joins the segment that the options name.</summary>
     internal static Segment Join(Invocation invocation) => Xseg.Memory.Segment.Join(SegmentPath(invocation));
@@ -58,6 +59,27 @@ internal static class Common
         string state = StateOf(invocation).Path;
         throw last is not null && sockets.Count == 1 && invocation.Get("--socket") is not null ? last
             : new ErrnoException(Errno.ENOENT, $"nothing runs on state directory {state}; start it with `archipelago up --state {state}`");
+    }
+
+    /// <summary>Asks the process that hosts a peer.</summary>
+    /// <exception cref="ErrnoException">ENOENT: no process hosts it.</exception>
+    internal static async Task<T> AskHostAsync<T>(Invocation invocation, string peer, Func<ControlClient, Task<T>> ask, TimeSpan limit)
+    {
+        foreach (string socket in Sockets(invocation))
+        {
+            using var client = new ControlClient(socket) { Timeout = limit };
+            try
+            {
+                var report = await client.GetAsync("/v1/status", ControlJson.Default.StatusReport);
+                if (report.Sections.ContainsKey(peer)) return await ask(client);
+            }
+            catch (ErrnoException e) when (e.Errno == Errno.ENOENT && e.Message.Contains(socket, StringComparison.Ordinal))
+            {
+                // A dead process's announcement.
+            }
+        }
+
+        throw new ErrnoException(Errno.ENOENT, $"no process of state directory {StateOf(invocation).Path} hosts {peer}; see `archipelago status`");
     }
 
     internal static IReadOnlyList<string> Sockets(Invocation invocation) =>

@@ -74,8 +74,8 @@ internal static class DaemonCommands
     private static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
     {
         using var state = Common.StateOf(invocation);
-        var config = Common.ConfigOf(invocation, state);
         var kinds = PeerCatalogue.Named(invocation.Arguments("PEER"));
+        var config = Common.ConfigOf(invocation, state, kinds);
         var process = new PeerProcess(config, string.Join('+', kinds.Select(k => k.Name)), kinds, standsAlone: false);
         state.Take(alone: false);
         return await process.RunAsync();
@@ -162,18 +162,16 @@ internal static class DaemonCommands
     private static async Task StopOneAsync(string socket, StopRequest request, CancellationToken cancel)
     {
         using var client = new ControlClient(socket) { Timeout = TimeSpan.FromMinutes(5) };
-        var json = DaemonJson.Default;
+        async Task Follow(Action<string> tell)
+        {
+            await foreach (var step in client.StreamAsync("/v1/stop", request, DaemonJson.Default.StopRequest, DaemonJson.Default.StopStep, cancel))
+                tell(step.DirtyPages > 0 ? $"{step.Message}: {Invocation.Size(step.DirtyPages * 4096.0)} dirty" : step.Message);
+        }
+
         try
         {
-            await Invocation.Terminal(error: true).Status().StartAsync("stopping", async status =>
-            {
-                await foreach (var step in client.StreamAsync("/v1/stop", request, json.StopRequest, json.StopStep, cancel))
-                {
-                    string text = step.DirtyPages > 0 ? $"{step.Message}: {Invocation.Size(step.DirtyPages * 4096.0)} dirty" : step.Message;
-                    if (Console.IsErrorRedirected) Invocation.Note(text);
-                    else status.Status(Markup.Escape(text));
-                }
-            });
+            if (Console.IsErrorRedirected) await Follow(Invocation.Note);
+            else await Invocation.Terminal(error: true).Status().StartAsync("stopping", status => Follow(text => status.Status(Markup.Escape(text))));
         }
         catch (ErrnoException e) when (request.DiscardDirty && e.Errno == Errno.ECONNRESET)
         {

@@ -68,9 +68,6 @@ internal static class StatusCommand
                 status.Processes.Select(p => p.Report is { } r
                     ? (string[])[$"{p.Pid}", r.Name, r.State, TimeSpan.FromSeconds(Math.Floor(r.UptimeSeconds)).ToString("c"), string.Join(" ", r.Sections.Where(s => s.Value?["port"] is not null).Select(s => s.Key))]
                     : [$"{p.Pid}", "", "hung", "", p.Error ?? ""]));
-        foreach (var process in status.Processes)
-            if (process.Report?.Sections["exports"] is JsonObject exports)
-                foreach (var (volume, uri) in exports) Invocation.Write($"{volume}: {uri}");
         if (status.Segment is null) return;
         Invocation.Write("");
         Invocation.Write($"segment {status.Segment.Directory}: {Invocation.Size(status.Segment.Bytes)}, {Invocation.Number(status.Segment.Pages)} pages, {Invocation.Number(status.Segment.DirtyPages)} dirty");

@@ -104,7 +104,11 @@ internal sealed class DaemonConfig
     }
 
     /// <summary>Loads a file, or the embedded default if none is named. Environment and <paramref name="settings"/> go over it.</summary>
-    internal static DaemonConfig Load(StateDirectory state, string? file, IReadOnlyList<string> settings)
+    /// <param name="state">The state directory.</param>
+    /// <param name="file">The file; null for the embedded default.</param>
+    /// <param name="settings">The arguments of --set.</param>
+    /// <param name="hosted">Peers that run whether the configuration enables them or not.</param>
+    internal static DaemonConfig Load(StateDirectory state, string? file, IReadOnlyList<string> settings, IReadOnlyList<PeerKind> hosted)
     {
         var sources = new ConfigSources
         {
@@ -119,19 +123,37 @@ internal sealed class DaemonConfig
         string[] defaults =
         [
             .. from kind in PeerCatalogue.Kinds
+               where kind.IsEnabled(config) || hosted.Contains(kind)
                let section = config[kind.Section]
                from row in kind.StateDefaults
                let option = kind.Section.Options.First(o => o.Key == row.Key)
                where !section.IsSet(option)
                select $"{kind.Name}.{row.Key}={row.Value(state.Path)}",
         ];
-        return new DaemonConfig(defaults.Length == 0 ? config : ConfigLoader.Load(Schema, sources with { Settings = [.. defaults, .. settings] }), state);
+        var complete = defaults.Length == 0 ? config : ConfigLoader.Load(Schema, sources with { Settings = [.. defaults, .. settings] });
+        RefuseSharedRoutes(complete);
+        return new DaemonConfig(complete, state);
+    }
+
+    private static void RefuseSharedRoutes(Config config)
+    {
+        var servers = new Dictionary<string, PeerKind>(StringComparer.Ordinal);
+        foreach (var kind in PeerCatalogue.Kinds)
+        {
+            if (kind.Serves is not { } serves || !kind.IsEnabled(config)) continue;
+            string route = config[kind.Section].Get(serves);
+            if (!servers.TryAdd(route, kind))
+                throw config[kind.Section].Refuse(serves, $"a route that no other peer serves ([{servers[route].Name}] serves it; enabled = false in one of them)");
+        }
     }
 
     /// <summary>What runs if no file is named.</summary>
     internal const string Embedded = """
         [up]
         first-volume = demo
-        [memd]
+        [filed]
+        [cached]
+        [vlmcd]
+        [nbd]
         """;
 }

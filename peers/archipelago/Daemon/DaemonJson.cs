@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Archipelago.Runtime.Control;
 
@@ -10,33 +9,19 @@ internal sealed record StopRequest(bool DiscardDirty, bool KeepSegment, double? 
 /// <summary>A step of `down`.</summary>
 internal sealed record StopStep(string Message, long DirtyPages);
 
-/// <summary>A volume. Size in bytes; null where it was not asked for.</summary>
-internal sealed record VolumeInfo(string Name, long? Size, IReadOnlyList<string> Uris);
+/// <summary>A volume, as vlmcd describes it, and how it is reached. Sizes in bytes.</summary>
+internal sealed record VolumeView(
+    string Name, ulong Size, int ObjectSize, DateTimeOffset? CreatedAt, int Openers, string State, string? Fault, IReadOnlyList<string> Uris);
 
-/// <summary>The catalogue.</summary>
-internal sealed record VolumeList(IReadOnlyList<VolumeInfo> Volumes);
-
-/// <summary>A volume to be made.</summary>
-internal sealed record VolumeCreate(string Name, long Size);
-
-/// <summary>A new size in bytes.</summary>
-internal sealed record VolumeResize(long Size);
+/// <summary>All volumes.</summary>
+internal sealed record VolumesView(IReadOnlyList<VolumeView> Volumes);
 
 /// <summary>A flow of the segment, with what is cached of it.</summary>
 internal sealed record FlowInfo(
     string Name, int Number, string Policy, bool SafeUntilFlush, bool HasFlushed, bool Degraded, long CachedPages, long DirtyPages);
 
-/// <summary>All flows and what caches say about themselves.</summary>
-internal sealed record CacheReport(IReadOnlyList<FlowInfo> Flows, JsonObject Caches);
-
-/// <summary>A policy; what is null stays as it is.</summary>
-internal sealed record FlowChange(string? Policy, bool? SafeUntilFlush);
-
-/// <summary>FLUSH of a volume, or of all.</summary>
-internal sealed record FlushRequest(string Volume);
-
-/// <summary>Duration of a FLUSH.</summary>
-internal sealed record FlushReport(double Seconds);
+/// <summary>The flows of the segment.</summary>
+internal sealed record FlowList(IReadOnlyList<FlowInfo> Flows);
 
 /// <summary>A port of the segment. State: alive, hung, dead.</summary>
 internal sealed record PortInfo(
@@ -63,13 +48,8 @@ internal sealed record FullStatus(string State, bool Running, IReadOnlyList<Proc
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(StopRequest))]
 [JsonSerializable(typeof(StopStep))]
-[JsonSerializable(typeof(VolumeList))]
-[JsonSerializable(typeof(VolumeCreate))]
-[JsonSerializable(typeof(VolumeResize))]
-[JsonSerializable(typeof(CacheReport))]
-[JsonSerializable(typeof(FlowChange))]
-[JsonSerializable(typeof(FlushRequest))]
-[JsonSerializable(typeof(FlushReport))]
+[JsonSerializable(typeof(VolumesView))]
+[JsonSerializable(typeof(FlowList))]
 [JsonSerializable(typeof(IReadOnlyList<PortInfo>))]
 [JsonSerializable(typeof(IReadOnlyList<RequestInfo>))]
 [JsonSerializable(typeof(FullStatus))]

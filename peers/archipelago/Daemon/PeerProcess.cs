@@ -116,9 +116,10 @@ internal sealed partial class PeerProcess
                 made.AddStatus?.Invoke(section);
                 return section;
             });
-            _log.LogInformation("{Peer} started: port {Port}, {Pages} pages{Serves}", kind.Name, context.Port.Number, made.Pages, serves is null ? "" : $", serves {serves}");
+            _log.LogInformation("peer started: {Peer}, port {Port}, {Pages} pages, serves {Route}", kind.Name, context.Port.Number, made.Pages, serves ?? "no route");
         }
 
+        _status.AddSection("segment", () => new JsonObject { ["directory"] = _segment.DirectoryPath, ["dirtyPages"] = _segment.DirtyPages() });
         await _host.StartAsync(new PeerPlan { Name = $"operator.{Environment.ProcessId}", Peer = _operator, Pages = OperatorPeer.Pages, Transient = true });
     }
 

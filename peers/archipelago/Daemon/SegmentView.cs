@@ -101,13 +101,6 @@ internal static unsafe class SegmentView
         return found;
     }
 
-    internal static void SetPolicy(Segment segment, uint flow, CachePolicy? policy, bool? safeUntilFlush)
-    {
-        var entry = segment.FlowAt(flow);
-        if (policy is { } p) Shared.Store(ref entry->Policy, (byte)p);
-        if (safeUntilFlush is { } safe) Shared.Store(ref entry->SafeUntilFlush, (byte)(safe ? 1 : 0));
-    }
-
     private static uint Used(Segment segment, int port) => Math.Min(Volatile.Read(ref segment.PortAt(port)->SlotHighWater), (uint)segment.SlotsPerPort);
 
     private static int SlotsUsed(Segment segment, int port)

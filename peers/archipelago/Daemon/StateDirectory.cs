@@ -44,11 +44,9 @@ internal sealed partial class StateDirectory : IDisposable
     internal void Take(bool alone)
     {
         Directory.CreateDirectory(Path, OwnerOnly);
-        _lock = System.IO.File.OpenHandle(File("lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
-        if (flock(_lock, (alone ? LockExclusive : LockShared) | LockNonBlocking) != 0)
+        _lock = TryLock(alone);
+        if (_lock is null)
         {
-            _lock.Dispose();
-            _lock = null;
             string who = string.Join(", ", Announced().Select(p => p.Pid));
             throw new ErrnoException(Errno.EBUSY, $"{Path}: archipelago runs here already (process {(who.Length > 0 ? who : "unknown")}); see `archipelago status`, stop it with `archipelago down`, or choose another --state directory");
         }
@@ -61,8 +59,8 @@ internal sealed partial class StateDirectory : IDisposable
     internal bool IsFree()
     {
         if (!System.IO.File.Exists(File("lock"))) return true;
-        using var handle = System.IO.File.OpenHandle(File("lock"), FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
-        return flock(handle, LockExclusive | LockNonBlocking) == 0;
+        using var held = TryLock(alone: true);
+        return held is not null;
     }
 
     /// <summary>Tells clients where this process answers.</summary>
@@ -92,6 +90,24 @@ internal sealed partial class StateDirectory : IDisposable
         }
 
         return found;
+    }
+
+    private SafeFileHandle? TryLock(bool alone)
+    {
+        SafeFileHandle handle;
+        try
+        {
+            handle = System.IO.File.OpenHandle(File("lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
+        }
+        catch (IOException) when (System.IO.File.Exists(File("lock")))
+        {
+            // .NET itself takes a shared flock at open: it fails while somebody has the exclusive one.
+            return null;
+        }
+
+        if (flock(handle, (alone ? LockExclusive : LockShared) | LockNonBlocking) == 0) return handle;
+        handle.Dispose();
+        return null;
     }
 
     public void Dispose()

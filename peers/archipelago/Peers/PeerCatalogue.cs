@@ -5,7 +5,8 @@ namespace Archipelago.Cli.Peers;
 /// <summary>All kinds of peers, from the blockers up: the order in which they are started.</summary>
 internal static class PeerCatalogue
 {
-    internal static IReadOnlyList<PeerKind> Kinds { get; } = [BlockerKinds.Memd];
+    internal static IReadOnlyList<PeerKind> Kinds { get; } =
+        [BlockerKinds.Memd, BlockerKinds.Filed, BlockerKinds.Radosd, ServiceKinds.Cached, ServiceKinds.Vlmcd, NbdKind.Nbd];
 
     internal static IEnumerable<string> Names => Kinds.Select(k => k.Name);
 

@@ -35,7 +35,7 @@ internal sealed class PeerKind
     {
         (Name, _make) = (name, make);
         Enabled = Option.Boolean(
-            "enabled", "true", $"Whether `archipelago up` starts this peer. It does so only if the section [{name}] is in the file; --set {name}.enabled=true also counts.");
+            "enabled", "true", $"Whether `archipelago up` starts this peer. Without this key it does so if the file has a section [{name}], or if --set sets an option of it.");
         var rows = new List<OptionSpec> { Enabled };
         if (serves is not null) rows.Add(Serves = Option.Text("serves", serves, "Name of the route that leads to this peer.", 1, 32));
         if (pages is { } share)

@@ -12,7 +12,10 @@ namespace Archipelago.Nbd.Core;
 /// </summary>
 internal sealed class Gateway
 {
-    /// <summary>Largest piece with data, 1 MiB; pieces end at multiples of it, so that all but the first begin with a page.</summary>
+    /// <summary>
+    /// Largest piece with data, 1 MiB. A longer request is cut at multiples of it, so that all pieces but the first begin with a page;
+    /// each piece is sent and freed by itself, so that none waits for another's pages.
+    /// </summary>
     internal const uint MaxDataPiece = 1 << 20;
     private const uint MaxPlainPiece = 1 << 30;
     /// <summary>Slots that data requests leave to OPEN, CLOSE and the like.</summary>
@@ -73,7 +76,7 @@ internal sealed class Gateway
         }
 
         ulong offset = request.Offset + request.Issued;
-        uint length = PieceLength(request.Op, offset, request.Length - request.Issued);
+        uint length = PieceLength(request, offset);
         var export = request.Export;
         _port.Prepare(slot, request.Op, export.Flow, export.Target, export.Hash, offset, length, request.Flags);
         if (_deadline != 0) _port.SetDeadline(slot, (ulong)(_context.Reactor.Clock.BoottimeNanoseconds + _deadline));
@@ -152,10 +155,16 @@ internal sealed class Gateway
         (request.NextDue, request.PreviousDue) = (null, null);
     }
 
-    private static uint PieceLength(XsegOp op, ulong offset, uint left)
+    private static uint PieceLength(GatewayRequest request, ulong offset)
     {
-        uint most = op is XsegOp.Read or XsegOp.Write ? MaxDataPiece : op is XsegOp.Discard or XsegOp.WriteZeroes ? MaxPlainPiece : 0;
-        return most == 0 ? left : (uint)Math.Min(left, most - (offset & (most - 1)));
+        uint left = request.Length - request.Issued;
+        uint most = request.Op switch
+        {
+            XsegOp.Read or XsegOp.Write => MaxDataPiece,
+            XsegOp.Discard or XsegOp.WriteZeroes => MaxPlainPiece,
+            _ => uint.MaxValue,
+        };
+        return request.Length <= most ? left : (uint)Math.Min(left, most - (offset & (most - 1)));
     }
 
     private void Wait(GatewayRequest request)

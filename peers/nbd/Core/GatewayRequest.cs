@@ -35,7 +35,7 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     internal int ClientFlags { get; private set; }
     /// <summary>0, or the errno of the piece that failed first.</summary>
     internal int Status { get; private set; }
-    /// <summary>For the transport: pieces that it holds back until the rest is there.</summary>
+    /// <summary>For the transport: a piece that it needs until the end.</summary>
     internal Piece? Held { get; set; }
     /// <summary>For the transport: a part of the answer is on its way already.</summary>
     internal bool IsBegun { get; set; }
@@ -94,6 +94,8 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     {
         gateway.Leave(this);
         if (_done) return;
+        // What follows may be the end of the request.
+        _holds++;
         if (Status == 0) Status = Errno.ECANCELED;
         _sealed = true;
         if (unsent != null)
@@ -102,7 +104,8 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
             unsent.Release();
         }
 
-        Advance();
+        if (!_done) Advance();
+        Drop();
     }
 
     /// <summary>The client had its reply.</summary>
@@ -113,7 +116,6 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     {
         if (_done) return;
         Status = Errno.ETIMEDOUT;
-        gateway.Leave(this);
         Complete();
     }
 
@@ -209,6 +211,7 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     private void Complete()
     {
         _done = true;
+        gateway.Leave(this);
         gateway.Disarm(this);
         Client.OnDone(this);
     }

@@ -144,8 +144,8 @@ internal sealed partial class Connection
         if (writes && _export!.IsReadOnly) return Errno.EPERM;
         if (((header.Offset | header.Length) & (NbdProtocol.MinimumBlock - 1)) != 0) return Errno.EINVAL;
         if (header.Offset > _size || header.Length > _size - header.Offset) return beyond;
-        // A reply of this length that is one chunk would have to be whole in memory before its first byte is sent.
-        if ((header.Flags & CommandFlags.DontFragment) != 0 && header.Length > MaxHeld) return Errno.EOVERFLOW;
+        // Of several pieces one chunk could only be made by holding all of them until the last is there.
+        if ((header.Flags & CommandFlags.DontFragment) != 0 && header.Length > Gateway.MaxDataPiece) return Errno.EOVERFLOW;
         return 0;
     }
 

@@ -7,13 +7,11 @@ using Archipelago.Xseg;
 namespace Archipelago.Nbd.Sockets;
 
 /// <summary>
-/// From answers to replies. With structured replies each piece of a READ is a chunk of its own. Without, or if the client wants one
-/// chunk, pieces are held until all are there, up to <see cref="MaxHeld"/>; a longer simple reply begins with its first piece, and
-/// a later failure can then only be told by closing.
+/// From answers to replies. With structured replies each piece of a READ is a chunk of its own. A simple reply begins with its first
+/// piece; if a later one fails, that can only be told by closing.
 /// </summary>
 internal sealed partial class Connection
 {
-    private const uint MaxHeld = (GatewayRequest.Window - 1) * Gateway.MaxDataPiece;
     private const int MaxDescriptors = 256;
 
     internal override unsafe void OnData(Piece piece)
@@ -28,17 +26,13 @@ internal sealed partial class Connection
         {
             request.Held = piece;
         }
-        else if (_structured && (request.ClientFlags & DontFragment) == 0)
+        else if (_structured)
         {
-            bool hole = piece.IsHole();
+            bool hole = (request.ClientFlags & DontFragment) == 0 && piece.IsHole();
             piece.ScratchLength = hole
                 ? ReplyHeaders.Hole(piece.Scratch, request.Cookie, piece.Offset, piece.Length, piece.IsLast)
                 : ReplyHeaders.Data(piece.Scratch, request.Cookie, piece.Offset, piece.Length, piece.IsLast);
             Queue(piece, hole ? 0 : piece.Length);
-        }
-        else if (request.Length <= MaxHeld)
-        {
-            Hold(request, piece);
         }
         else
         {
@@ -67,7 +61,7 @@ internal sealed partial class Connection
         }
         else if (request.Op == XsegOp.Read && request.Length > 0)
         {
-            QueueHeld(request);
+            // Its last piece says so.
             request.Release();
         }
         else
@@ -101,45 +95,11 @@ internal sealed partial class Connection
         request.Release();
     }
 
-    private static void Hold(GatewayRequest request, Piece piece)
-    {
-        piece.NextQueued = null;
-        TransportItem? last = request.Held;
-        if (last == null)
-        {
-            request.Held = piece;
-            return;
-        }
-
-        while (last.NextQueued != null) last = last.NextQueued;
-        last.NextQueued = piece;
-    }
-
-    private unsafe void QueueHeld(GatewayRequest request)
-    {
-        TransportItem? item = request.Held;
-        request.Held = null;
-        for (bool first = true; item != null; first = false)
-        {
-            var piece = (Piece)item;
-            item = piece.NextQueued;
-            piece.ScratchLength = !first ? 0
-                : _structured ? ReplyHeaders.Data(piece.Scratch, request.Cookie, request.Offset, request.Length, done: true)
-                : ReplyHeaders.Simple(piece.Scratch, request.Cookie, 0);
-            Queue(piece, piece.Length);
-        }
-    }
-
     private static void ReleaseHeld(GatewayRequest request)
     {
-        TransportItem? item = request.Held;
+        var piece = request.Held;
         request.Held = null;
-        while (item is Piece piece)
-        {
-            item = piece.NextQueued;
-            piece.NextQueued = null;
-            piece.Release();
-        }
+        piece?.Release();
     }
 
     /// <summary>Entries {u64 length, u32 flags, u32 0}, from the offset on, become descriptors {u32 length, u32 flags}.</summary>

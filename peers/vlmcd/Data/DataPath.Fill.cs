@@ -33,7 +33,7 @@ internal sealed unsafe partial class DataPath
         }
 
         ulong inside = offset & (volume.ObjectSize - 1);
-        bool whole = op == XsegOp.Discard && inside == 0 && (length == volume.ObjectSize || offset + length == volume.Size);
+        bool whole = IsWhole(op, volume, length);
         if (!volume.Map.TryFind(offset >> volume.Shift, AccessFor(op, whole), out var target)) return Filled.NeedsMap;
         if (target.IsHole && op == XsegOp.Read) return TryZero(request, offset, length, firstExtent) ? Filled.Zeros : Filled.Bad;
         if (target.IsHole && op == XsegOp.Discard) return Filled.Zeros;
@@ -48,6 +48,12 @@ internal sealed unsafe partial class DataPath
         context.Port.Borrow(child, data, firstExtent);
         return Filled.Ready;
     }
+
+    /// <summary>
+    /// A DISCARD of all of an object. One up to the volume's end is not: a grow beside it may be answered, and new data written behind
+    /// that end, while it still runs.
+    /// </summary>
+    private static bool IsWhole(XsegOp op, Volume volume, ulong length) => op == XsegOp.Discard && length == volume.ObjectSize;
 
     private static ObjectAccess AccessFor(XsegOp op, bool whole) =>
         op == XsegOp.Read ? ObjectAccess.Read : whole ? ObjectAccess.Drop : ObjectAccess.Write;

@@ -67,8 +67,7 @@ internal sealed partial class DataPath
                 return 0;
             }
 
-            bool whole = op == XsegOp.Discard && (offset & (volume.ObjectSize - 1)) == 0 && (length == volume.ObjectSize || offset + length == volume.Size);
-            int prepared = await volume.Map.PrepareAsync(offset >> volume.Shift, AccessFor(op, whole), request);
+            int prepared = await volume.Map.PrepareAsync(offset >> volume.Shift, AccessFor(op, IsWhole(op, volume, length)), request);
             if (prepared != 0) return prepared;
         }
     }

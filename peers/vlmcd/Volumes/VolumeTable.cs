@@ -27,15 +27,15 @@ internal sealed class VolumeTable(IReactor reactor, Segment segment)
     internal void Leave(Volume volume)
     {
         volume.Gate.Exit();
-        if (--volume.Users == 0 && !volume.IsLoaded) _byName.Remove(volume.Name);
+        if (--volume.Users == 0 && !volume.IsLoaded && volume.Openers.Total == 0) _byName.Remove(volume.Name);
     }
 
     internal void Publish(Volume volume) => _byFlow[volume.Flow] = volume;
 
+    /// <summary>By an operation that has entered the volume.</summary>
     internal void Unload(Volume volume)
     {
         if (ReferenceEquals(_byFlow[volume.Flow], volume)) _byFlow[volume.Flow] = null;
         volume.Unload();
-        if (volume.Users == 0) _byName.Remove(volume.Name);
     }
 }

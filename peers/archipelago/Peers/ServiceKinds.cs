@@ -1,0 +1,27 @@
+using Archipelago.Cached;
+using Archipelago.Vlmcd;
+
+namespace Archipelago.Cli.Peers;
+
+/// <summary>The peers between gateway and blocker.</summary>
+internal static class ServiceKinds
+{
+    internal static PeerKind Cached { get; } = new(
+        "cached", "The cache in RAM.",
+        "cache", null, CachedOptions.All,
+        (_, section) =>
+        {
+            var options = CachedOptions.From(section);
+            var peer = new CachedPeer(options);
+            return new MadePeer(peer) { Pages = options.Pages, KeepsCachePages = true, Endpoints = peer };
+        });
+
+    internal static PeerKind Vlmcd { get; } = new(
+        "vlmcd", "Volumes: cuts each into objects and passes their requests on.",
+        "volumes", VlmcdOptions.RecommendedPages, VlmcdOptions.All,
+        (kind, section) =>
+        {
+            var peer = new VlmcdPeer(VlmcdOptions.From(section));
+            return new MadePeer(peer) { Pages = kind.ShareOf(section), Endpoints = peer };
+        });
+}

@@ -1,0 +1,63 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Archipelago.Xseg.Native;
+
+namespace Archipelago.Xseg.Memory;
+
+/// <summary>What kind of memory the kernel has given this process for a segment, as smaps says (proc(5)).</summary>
+/// <param name="ResidentBytes">Bytes in RAM.</param>
+/// <param name="HugeBytes">Of these, bytes in huge pages.</param>
+/// <param name="LockedBytes">Of these, bytes that cannot be swapped out.</param>
+public sealed record MemoryReport(long ResidentBytes, long HugeBytes, long LockedBytes)
+{
+    internal static MemoryReport Of(nint address)
+    {
+        string start = address.ToString("x", CultureInfo.InvariantCulture) + "-";
+        bool inside = false;
+        long resident = 0, huge = 0, locked = 0;
+        foreach (string line in File.ReadLines("/proc/self/smaps"))
+        {
+            int colon = line.IndexOf(':', StringComparison.Ordinal);
+            // A header line "start-end perms …" has its first colon in the device number, after a blank.
+            if (colon < 0 || line.AsSpan(0, colon).Contains(' '))
+            {
+                if (inside) break;
+                inside = line.StartsWith(start, StringComparison.Ordinal);
+                continue;
+            }
+
+            if (!inside) continue;
+            switch (line[..colon])
+            {
+                case "Rss": resident = KiB(line, colon); break;
+                case "ShmemPmdMapped" or "Shared_Hugetlb" or "Private_Hugetlb": huge += KiB(line, colon); break;
+                case "Locked": locked = KiB(line, colon); break;
+            }
+        }
+
+        return new MemoryReport(resident, huge, locked);
+    }
+
+    private static long KiB(string line, int colon) =>
+        long.TryParse(line.AsSpan(colon + 1).Trim().ToString().Split(' ')[0], CultureInfo.InvariantCulture, out long kib) ? kib << 10 : 0;
+}
+
+/// <summary>Memory matters of a mapped segment.</summary>
+public sealed unsafe partial class Segment
+{
+    /// <summary>What kind of memory this process has of the segment.</summary>
+    public MemoryReport Memory() => MemoryReport.Of((nint)_base);
+
+    /// <summary>
+    /// Keeps the segment from being swapped out. False if the limit (RLIMIT_MEMLOCK) does not allow it: then
+    /// <paramref name="warning"/> says what to raise. Not needed for correctness.
+    /// </summary>
+    public bool TryLock(out string warning)
+    {
+        warning = "";
+        if (Libc.mlock(_base, (nuint)_geometry.TotalSize) == 0) return true;
+        int error = Marshal.GetLastPInvokeError();
+        warning = $"{DirectoryPath}: {_geometry.TotalSize >> 20} MiB cannot be locked in RAM ({Marshal.GetPInvokeErrorMessage(error)}) and may be swapped out; raise the limit (ulimit -l, LimitMEMLOCK=infinity)";
+        return false;
+    }
+}
