@@ -55,7 +55,7 @@ internal static class Hop
 
     private static BenchOptions Options(int depth, TimeSpan warmUp, TimeSpan length) => new()
     {
-        Op = BenchOp.Ping, Route = "blocks", Depth = depth, WarmUp = warmUp, Duration = length, Core = Settings.ClientCore, Spin = Spin, AssertNoAlloc = true,
+        Op = BenchOp.Ping, Route = "blocks", Depth = depth, WarmUp = warmUp, Duration = length, Core = Settings.ClientCore, Spin = Spin,
     };
 
     private static Figures InProcess(TimeSpan warmUp, TimeSpan length)
