@@ -76,6 +76,7 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
         catch
         {
             reactor.Remove(context.Poller);
+            // Before its descriptor is closed, which may be somebody else's next.
             watch?.Dispose();
             port.Dispose();
             throw;
