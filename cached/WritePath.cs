@@ -37,7 +37,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         if (verdict == Verdict.Foreign) return objects.WriteAroundAsync(request);
         if (verdict != Verdict.Done) return WaitAsync(request, offset, length, pages, fua);
         if (status != 0 || (policy == CachePolicy.WriteBack && !fua)) return new ValueTask<int>(status);
-        return ThroughAsync(request, written!, fua);
+        return ThroughAsync(request, written, fua);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
@@ -55,13 +55,14 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         }
 
         if (status != 0 || (objects.PolicyOf(request.Flow) == CachePolicy.WriteBack && !fua)) return status;
-        return await ThroughAsync(request, written!, fua);
+        return await ThroughAsync(request, written, fua);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> ThroughAsync(Request request, CachedObject written, bool fua)
+    private async ValueTask<int> ThroughAsync(Request request, CachedObject? written, bool fua)
     {
         var flow = store.FlowOf(request.Flow);
+        if (written == null) return fua ? await flushes.FlushAsync(flow) : 0;
         written.Users++;
         int status;
         while (true)
@@ -96,7 +97,9 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         status = Adopt(request, to, (long)offset, (long)length, pages);
         if (status == 0) request.Serviced = length;
         // Nothing adopted: a lie, or a replay of what has been destaged and evicted since.
-        if (to.Pages == 0) store.Release(to);
+        if (to.Pages > 0) return Verdict.Done;
+        store.Release(to);
+        to = null;
         return Verdict.Done;
     }
 
@@ -112,21 +115,28 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
                 ? (byte)0xFF
                 : SectorMasks.Range((int)Math.Max(offset - start, 0), (int)Math.Min(end - start, 4096));
             // A replay: what a dead predecessor adopted is not the slot's any more.
-            if (!store.Adopt(to, data, i, bucket, sectors) && !WasAdopted(data.Get(i))) return Lie();
+            if (!store.Adopt(to, data, i, bucket, sectors) && !WasAdopted(data, i)) return Lie();
         }
 
         store.FlowOf(request.Flow).Writes++;
         return 0;
     }
 
-    private unsafe bool WasAdopted(Extent extent)
+    /// <summary>
+    /// True if a dead predecessor adopted the page. If it died before its exchange was in the list, recovery took that back, and
+    /// the issuer gets another now: else its share would shrink.
+    /// </summary>
+    private unsafe bool WasAdopted(in RequestData data, int index)
     {
+        var extent = data.Get(index);
         if (extent.IsSpent) return true;
         var entry = context.Segment.PageAt((uint)extent.Value);
         if (entry == null) return false;
         // In limbo if another replay has replaced it since.
         var word = new PageWord(entry->Word);
-        return word.State is PageState.Cache or PageState.Limbo && word.Owner == (uint)context.Port.Number && word.Generation == extent.Generation;
+        if (word.State is not (PageState.Cache or PageState.Limbo) || word.Owner != (uint)context.Port.Number || word.Generation != extent.Generation) return false;
+        if (context.Port.Pages.TryTake(data.RootSlot, out var exchange)) data.Set(index, exchange.AsSpent());
+        return true;
     }
 
     private int Lie()
