@@ -114,6 +114,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         if (target == null) return status;
         target.Users++;
         var source = store.Find(sourceHash);
+        if (source != null) source.Users++;
         // Always in the order of the names' hashes: two copies between two objects must not wait for each other.
         bool sourceFirst = sourceHash.Low < request.Hash.Low;
         if (source != null && sourceFirst) status = await HoldAsync(source);
@@ -135,7 +136,9 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
 
         target.Users--;
         Leave(target);
-        if (source != null) Leave(source);
+        if (source == null) return status;
+        source.Users--;
+        Leave(source);
         return status;
     }
 

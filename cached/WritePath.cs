@@ -37,7 +37,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         if (verdict == Verdict.Foreign) return objects.WriteAroundAsync(request);
         if (verdict != Verdict.Done) return WaitAsync(request, offset, length, pages, fua);
         if (status != 0 || (policy == CachePolicy.WriteBack && !fua)) return new ValueTask<int>(status);
-        return ThroughAsync(request, written!, fua);
+        return ThroughAsync(request, written, fua);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
@@ -55,13 +55,14 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         }
 
         if (status != 0 || (objects.PolicyOf(request.Flow) == CachePolicy.WriteBack && !fua)) return status;
-        return await ThroughAsync(request, written!, fua);
+        return await ThroughAsync(request, written, fua);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> ThroughAsync(Request request, CachedObject written, bool fua)
+    private async ValueTask<int> ThroughAsync(Request request, CachedObject? written, bool fua)
     {
         var flow = store.FlowOf(request.Flow);
+        if (written == null) return fua ? await flushes.FlushAsync(flow) : 0;
         written.Users++;
         int status;
         while (true)
@@ -96,7 +97,12 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         status = Adopt(request, to, (long)offset, (long)length, pages);
         if (status == 0) request.Serviced = length;
         // Nothing adopted: a lie, or a replay of what has been destaged and evicted since.
-        if (to.Pages == 0) store.Release(to);
+        if (to.Pages == 0)
+        {
+            store.Release(to);
+            to = null;
+        }
+
         return status == XsegErrno.EAGAIN ? Verdict.NoRoom : Verdict.Done;
     }
 

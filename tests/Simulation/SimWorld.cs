@@ -24,7 +24,7 @@ public sealed class SimWorld(ulong seed, ILoggerFactory? logs = null)
     /// <summary>Steps so far.</summary>
     public long Steps { get; private set; }
     /// <summary>Most steps of one <see cref="RunUntil"/> before it fails as hung.</summary>
-    public long Patience { get; init; } = 2_000_000;
+    public long Patience { get; init; } = 100_000;
     /// <summary>Most virtual nanoseconds of one <see cref="RunUntil"/> before it fails as hung.</summary>
     public long LongestWait { get; init; } = 600_000_000_000;
 
