@@ -36,7 +36,7 @@ public sealed class UsageTests : IDisposable
     public void The_example_loads_when_its_sections_are_chosen()
     {
         string text = _chain.Run("config", "example").Good().Output;
-        string file = _chain.Write("example.conf", text.Replace("[memd]", "[memd]\nenabled = no", StringComparison.Ordinal).Replace("[radosd]", "[radosd]\nenabled = no", StringComparison.Ordinal));
+        string file = _chain.Write("example.conf", text.Replace("\n[memd]\n", "\n[memd]\nenabled = no\n", StringComparison.Ordinal).Replace("\n[radosd]\n", "\n[radosd]\nenabled = no\n", StringComparison.Ordinal));
         Assert.Contains("filed, cached, vlmcd, nbd", _chain.Run("config", "check", "--config", file).Good().Error, StringComparison.Ordinal);
     }
 
