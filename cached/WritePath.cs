@@ -122,10 +122,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         return 0;
     }
 
-    /// <summary>
-    /// True if a dead predecessor adopted the page. If it died before its exchange was in the list, recovery took that back, and
-    /// the issuer gets another now: else its share would shrink.
-    /// </summary>
+    /// <summary>True if a dead predecessor adopted the page.</summary>
     private unsafe bool WasAdopted(in RequestData data, int index)
     {
         var extent = data.Get(index);
@@ -134,9 +131,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         if (entry == null) return false;
         // In limbo if another replay has replaced it since.
         var word = new PageWord(entry->Word);
-        if (word.State is not (PageState.Cache or PageState.Limbo) || word.Owner != (uint)context.Port.Number || word.Generation != extent.Generation) return false;
-        if (context.Port.Pages.TryTake(data.RootSlot, out var exchange)) data.Set(index, exchange.AsSpent());
-        return true;
+        return word.State is PageState.Cache or PageState.Limbo && word.Owner == (uint)context.Port.Number && word.Generation == extent.Generation;
     }
 
     private int Lie()

@@ -112,8 +112,11 @@ internal static unsafe class Fence
             var word = new PageWord(Volatile.Read(ref entry->Word));
             switch (word.State)
             {
-                case PageState.Slot when (int)(word.Owner >> segment.SlotShift) == port:
                 // An exchange page that had reached the slot but not its list when its giver died.
+                case PageState.Slot when named.TryGetValue(word.Owner, out var pages) && !pages.Contains(page)
+                    && TryFinishExchange(segment, port, word.Owner, new Extent(page, word.Generation)):
+                    break;
+                case PageState.Slot when (int)(word.Owner >> segment.SlotShift) == port:
                 case PageState.Slot when named.TryGetValue(word.Owner, out var pages) && !pages.Contains(page):
                     Shared.Store(ref entry->Word, new PageWord(PageState.Free, (uint)port, word.Generation).Value);
                     report.PagesFreed++;
@@ -131,6 +134,26 @@ internal static unsafe class Fence
                     break;
             }
         }
+    }
+
+    /// <summary>
+    /// If the adoption that the page was to pay for had been committed, its last store is made now: else the issuer's share would
+    /// shrink by a page, and the adopter's grow. False if it had not: the page goes back.
+    /// </summary>
+    private static bool TryFinishExchange(Segment segment, int port, uint root, Extent exchange)
+    {
+        var slot = segment.SlotAt(root);
+        for (int i = 0; i < Math.Min((int)slot->ExtentCount, RequestSlot.MaxExtents); i++)
+        {
+            ulong* at = i < RequestSlot.InlineExtents ? &slot->Extents[i] : RequestData.LocateIndirect(segment, slot, root, i);
+            if (at == null || new Extent(*at).IsSpent) continue;
+            var adopted = segment.PageAt(new Extent(*at).Page);
+            if (adopted == null || adopted->Word != new PageWord(PageState.Cache, (uint)port, new Extent(*at).Generation).Value) continue;
+            Shared.Store(ref *at, exchange.AsSpent().Value);
+            return true;
+        }
+
+        return false;
     }
 
     private static Dictionary<uint, HashSet<uint>> NamedByReplays(Segment segment, RecoveryReport report)
