@@ -1,0 +1,93 @@
+using Archipelago.Bench;
+using Archipelago.Experiments.Measure;
+using Archipelago.Experiments.Processes;
+
+namespace Archipelago.Experiments.Experiments;
+
+/// <summary>Hits and write-back writes at full speed: bench -> cached -> memd, two processes, each pinned, that spin.</summary>
+internal static class Peak
+{
+    private static readonly TimeSpan Spin = TimeSpan.FromMilliseconds(20);
+    private const int Objects = 64, CachePages = 262_144;
+    /// <summary>Managed bytes per request that round to none: what control requests, and code that is compiled late, cost is spread over millions.</summary>
+    private const double NoBytes = 0.01;
+
+    internal static Report Run(Settings settings)
+    {
+        var length = settings.Length(2, 0.5);
+        var report = new Report("peak", $"bench -> cached -> memd; {Objects} objects of 4 MiB in a cache of 1 GiB, random, each block once per pass; client on core 0, cached and memd on core 1, both spin", settings.Quick);
+        using var chain = NewChain("cached.dirty-age=1h", "cached.destage-ratio=70%");
+        Fill(chain);
+        var rounds = settings.Runner;
+
+        foreach (int depth in new[] { 16, 1 })
+        {
+            double aim = depth == 16 ? 2.5e6 : 0.6e6;
+            Cell(report, chain, rounds, $"read 4 KiB, depth {depth}", Options(BenchOp.Read, 4096, depth, length), aim);
+            Cell(report, chain, rounds, $"write 4 KiB, depth {depth}", Options(BenchOp.Write, 4096, depth, length), aim);
+        }
+
+        Cell(report, chain, rounds, "read 64 KiB, depth 16, untouched", Options(BenchOp.Read, 65536, 16, length), 1e6);
+        CopyOut(report, chain, rounds, length);
+        chain.Stop();
+        UsualDestaging(report, rounds, length);
+        string[] cells = [.. report.Series.Select(series => series.Cell)];
+        Plot.Bars(Path.Combine(settings.Results, "peak.svg"), "peak: requests/s, median of rounds, quartiles", "M requests/s", cells, ["cached"],
+            (cell, side) => Quartiles.Of(report.Series.First(series => series.Cell == cell).Of(side, "rate")), 1e6);
+        return report;
+    }
+
+    private static Chain NewChain(params string[] settings)
+    {
+        var chain = new Chain("memd,cached", Settings.ServerCore, Spin, CachePages + 32_768,
+            [$"cached.size={(long)CachePages * 4096}", "cached.policy=writeback", .. settings]);
+        return chain;
+    }
+
+    private static void Fill(Chain chain) => chain.Bench(Options(BenchOp.Write, 65536, 16, TimeSpan.Zero) with { WarmUp = TimeSpan.Zero });
+
+    private static BenchOptions Options(BenchOp op, int blockSize, int depth, TimeSpan length) => new()
+    {
+        Op = op, BlockSize = blockSize, Depth = depth, Duration = length, WarmUp = TimeSpan.FromSeconds(0.5), Objects = Objects,
+        Core = Settings.ClientCore, Spin = Spin,
+    };
+
+    private static void Cell(Report report, Chain chain, RoundRunner rounds, string cell, BenchOptions options, double? aim)
+    {
+        var series = report.Add(rounds.Run(cell, new Side("cached", () => chain.Measure(options))));
+        report.Add(new Figure($"{cell}: requests/s", Quartiles.Of(series.Of("cached", "rate")), "/s", aim));
+        if (series.Has("cached", "rateFlushed"))
+            report.Add(new Figure($"{cell}: requests/s, final FLUSH counted", Quartiles.Of(series.Of("cached", "rateFlushed")), "/s"));
+        report.Add(new Figure($"{cell}: client CPU per million", Quartiles.Of(series.Of("cached", "cpuBench")), "s"));
+        report.Add(new Figure($"{cell}: server CPU per million", Quartiles.Of(series.Of("cached", "cpuServer")), "s"));
+        NoAllocation(report, series, cell, "bytesServer", "server");
+        NoAllocation(report, series, cell, "bytesBench", "client");
+    }
+
+    /// <summary>The worst of all rounds: on no side may a request allocate.</summary>
+    private static void NoAllocation(Report report, Series series, string cell, string figure, string side)
+    {
+        double bytes = series.Of("cached", figure).Max();
+        report.Add(new Figure($"{cell}: managed bytes per request, {side}", new Quartiles(bytes, bytes, bytes), "B", NoBytes, AtMost: true));
+    }
+
+    private static void CopyOut(Report report, Chain chain, RoundRunner rounds, TimeSpan length)
+    {
+        var read = Options(BenchOp.Read, 65536, 16, length) with { CopyOut = true };
+        var series = report.Add(rounds.Run("read 64 KiB, depth 16, copied out",
+            new Side("cached", () => chain.Measure(read)),
+            new Side("copy loop", () => Chain.Of(chain.Bench(read with { Op = BenchOp.Copy, CopyOut = false })))));
+        report.Add(new Figure("64 KiB copied out: bytes/s", Quartiles.Of(series.Of("cached", "bytesPerSecond")), "B/s"));
+        report.Add(new Figure("plain copy loop: bytes/s", Quartiles.Of(series.Of("copy loop", "bytesPerSecond")), "B/s"));
+        report.Add(new Figure("64 KiB copied out / plain copy loop", series.Ratio("cached", "copy loop", "bytesPerSecond"), "×", 0.8));
+    }
+
+    /// <summary>The same writes with cached's usual watermarks: what destaging beside them costs. Its own chain.</summary>
+    private static void UsualDestaging(Report report, RoundRunner rounds, TimeSpan length)
+    {
+        using var chain = NewChain();
+        Fill(chain);
+        Cell(report, chain, rounds, "write 4 KiB, depth 16, usual destaging", Options(BenchOp.Write, 4096, 16, length), null);
+        chain.Stop();
+    }
+}

@@ -1,0 +1,45 @@
+using Archipelago.Experiments;
+using Archipelago.Experiments.Experiments;
+using Archipelago.Experiments.Measure;
+using Archipelago.Experiments.Processes;
+using Archipelago.Experiments.Roles;
+
+const string Usage = """
+    usage: experiments NAME [options]      (use bench/run.sh, which builds and installs first)
+
+    NAME: hop, peak, nbd, rados
+      --quick        short runs, 3 rounds: a smoke test, no figure to quote
+      --rounds N     rounds of each comparison, default 7
+      --seconds S    length of one run
+      --results DIR  where NAME.json and NAME.svg go, default bench/results
+      --store NAME   rados: memstore (default) or bluestore
+      --rados SCRIPT rados: path of deploy/dev-rados.sh
+    """;
+
+if (args is ["role", "serve", ..]) return ServeRole.Run(args[2..]);
+if (args is ["role", "echo", ..]) return EchoRole.Run(args[2..]);
+try
+{
+    var settings = Settings.Parse(args);
+    Console.WriteLine($"{settings.Name}: {MachineState.Describe()}");
+    Directory.CreateDirectory(settings.Results);
+    var report = settings.Name switch
+    {
+        "hop" => Hop.Run(settings),
+        "peak" => Peak.Run(settings),
+        "nbd" => NbdServers.Run(settings),
+        "rados" => OverRados.Run(settings),
+        _ => throw new UsageException($"experiment '{settings.Name}': expected hop, peak, nbd or rados"),
+    };
+    return report.Finish(settings.Results) ? 0 : 3;
+}
+catch (UsageException e)
+{
+    Console.Error.WriteLine($"experiments: {e.Message}\n{Usage}");
+    return 2;
+}
+catch (ExperimentException e)
+{
+    Console.Error.WriteLine($"experiments: {e.Message}");
+    return 1;
+}

@@ -1,0 +1,87 @@
+using System.Globalization;
+using Archipelago.Bench;
+using Archipelago.Runtime.Logging;
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg.Memory;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Experiments.Roles;
+
+/// <summary>
+/// A process that hosts peers on one reactor, pinned if wanted: <c>role serve SEGMENT CORE SPIN_US PEER,… [SECTION.KEY=VALUE …]</c>.
+/// It says "ready", then answers lines: "stats" with the CPU seconds of the process and the managed bytes that the reactor's
+/// thread has allocated; "volume NAME BYTES", which makes one, with its status; "stop" with "stopped" once all peers are at rest. At the end of its stdin it ends at once.
+/// </summary>
+internal static class ServeRole
+{
+    internal static int Run(string[] arguments)
+    {
+        var (directory, core, spin) = (arguments[0], Number(arguments[1]), Number(arguments[2]));
+        var plans = PeerMaker.Plans(arguments[3].Split(','), arguments[4..]);
+        using var logs = LoggingSetup.Create(new LogOptions { Level = LogLevel.Warning });
+        using var segment = Segment.Join(directory);
+        using var reactor = new Reactor(new ReactorOptions { MaximumSpin = TimeSpan.FromMicroseconds(spin) });
+        var maker = new VolumeMaker();
+        var host = new PeerHost(reactor, segment, logs.Factory);
+        var thread = new Thread(() =>
+        {
+            if (core >= 0) ThreadCpu.Pin(core);
+            reactor.Run();
+        }) { IsBackground = true };
+        thread.Start();
+        On(reactor, async () =>
+        {
+            foreach (var plan in plans) await host.StartAsync(plan);
+            await host.StartAsync(new PeerPlan { Name = "maker", Peer = maker, Transient = true });
+            return 0;
+        });
+        Console.WriteLine("ready");
+        while (Console.ReadLine() is { } line)
+        {
+            if (line == "stats")
+            {
+                long allocated = On(reactor, () => Task.FromResult(GC.GetAllocatedBytesForCurrentThread()));
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{ThreadCpu.Process.TotalSeconds} {allocated}"));
+                continue;
+            }
+
+            if (line.Split(' ') is ["volume", var name, var bytes])
+            {
+                Console.WriteLine(On(reactor, () => maker.CreateAsync(name, long.Parse(bytes, CultureInfo.InvariantCulture))));
+                continue;
+            }
+
+            On(reactor, async () =>
+            {
+                await host.StopAsync();
+                return 0;
+            });
+            Console.WriteLine("stopped");
+            reactor.Stop();
+            thread.Join();
+            return 0;
+        }
+
+        return 1;
+    }
+
+    private static int Number(string text) => int.Parse(text, CultureInfo.InvariantCulture);
+
+    private static T On<T>(Reactor reactor, Func<Task<T>> work)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        reactor.Post(async _ =>
+        {
+            try
+            {
+                done.SetResult(await work());
+            }
+            catch (Exception e)
+            {
+                done.SetException(e);
+            }
+        }, null);
+        return done.Task.GetAwaiter().GetResult();
+    }
+}
