@@ -37,9 +37,11 @@ internal sealed class CachedObject
     /// <summary>A destage pass runs: at most one per object, hence at most one blocker write per bucket.</summary>
     internal bool InPass;
     internal bool Urgent;
-    internal bool WantsStable;
     /// <summary>TRUNCATE, DELETE, … runs: no new writes, no new passes but its own.</summary>
     internal bool Exclusive;
+    /// <summary>The one that has the object for itself is at the blocker: no pass may begin.</summary>
+    internal bool Held;
+    internal Existence Exists;
     internal Queue<Completion<bool>>? ExclusiveWaiters;
     internal CleanWait? Waits;
     internal Fill? Fills;
@@ -49,7 +51,10 @@ internal sealed class CachedObject
     internal bool Listed;
 
     /// <summary>Nothing refers to it: its entry can be freed.</summary>
-    internal bool IsIdle => Pages == 0 && !InPass && !Exclusive && Waits == null && Fills == null && Users == 0 && !Urgent;
+    internal bool IsIdle => Pages == 0 && !IsBusy;
+
+    /// <summary>Somebody is at it.</summary>
+    internal bool IsBusy => InPass || Exclusive || Waits != null || Fills != null || Users != 0 || Urgent;
 
     internal bool IsDirty(int bucket) => (_dirty[bucket >> 6] >> (bucket & 63) & 1) != 0;
 
@@ -96,6 +101,14 @@ internal sealed class CachedObject
             if (_dirty[word] != 0) return (word << 6) + 63 - BitOperations.LeadingZeroCount(_dirty[word]);
         return -1;
     }
+}
+
+/// <summary>What is known of whether an object exists, here or in the blocker.</summary>
+internal enum Existence : byte
+{
+    Unknown,
+    Missing,
+    Yes,
 }
 
 /// <summary>Somebody who waits until what he wrote to an object is in the blocker. Reused.</summary>

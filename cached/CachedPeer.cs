@@ -36,7 +36,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         _destager = new Destager(Context, _store, blocks);
         var room = new Room(Context, _store, _destager);
         _flushes = new FlushPath(Context, _store, _destager, blocks);
-        _objects = new ObjectOps(Context, _store, _destager, _flushes, blocks);
+        _objects = new ObjectOps(Context, _store, _destager, _flushes, room, blocks);
         _reads = new ReadPath(Context, _store, room, _objects, blocks);
         _writes = new WritePath(Context, _store, _destager, room, _flushes, _objects);
         new Recovery(Context, _store).Run();

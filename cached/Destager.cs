@@ -28,6 +28,7 @@ internal sealed class Destager
     private readonly Stack<PassRuns> _spareRuns = new();
     private readonly Action<object?> _onTick;
     private readonly List<CachedObject> _passing = [];
+    private readonly int _depth;
     private bool _stopped;
     private bool _squeezed;
     private bool _pumping;
@@ -36,6 +37,8 @@ internal sealed class Destager
     internal Destager(PeerContext context, Store store, Route blocks)
     {
         (_context, _store, _options, _blocks) = (context, store, store.Options, blocks);
+        // Fills and forwarded requests need slots too.
+        _depth = Math.Clamp(_options.DestageDepth, 1, context.Segment.SlotsPerPort / 4);
         _onTick = static state => ((Destager)state!).OnTick();
     }
 
@@ -74,6 +77,27 @@ internal sealed class Destager
         return status;
     }
 
+    /// <summary>Completes when no pass is at the object. With <see cref="CachedObject.Held"/> none begins either.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    internal async ValueTask<int> PassEndAsync(CachedObject of)
+    {
+        if (!of.InPass) return 0;
+        var wait = _spareWaits.Count > 0 ? _spareWaits.Pop() : new CleanWait();
+        (wait.Sequence, wait.Stable, wait.Next) = (0, false, of.Waits);
+        of.Waits = wait;
+        int status = await wait.Done.Task;
+        _spareWaits.Push(wait);
+        return status;
+    }
+
+    /// <summary>The object is no longer held: those who wait for it are looked after.</summary>
+    internal void Resume(CachedObject of)
+    {
+        if (of.Waits == null || of.InPass) return;
+        Queue(of);
+        Pump();
+    }
+
     /// <summary>Somebody found no room: destage without regard to age, and make stable what can then be evicted.</summary>
     internal void Squeeze()
     {
@@ -109,12 +133,12 @@ internal sealed class Destager
 
     private void StartUrgent()
     {
-        while (_urgent.Count > 0 && WritesInFlight < _options.DestageDepth)
+        while (_urgent.Count > 0 && WritesInFlight < _depth)
         {
             var next = _urgent.Dequeue();
             next.Urgent = false;
-            // Whoever waits for an object that is in a pass is looked after when that ends.
-            if (!next.InPass) Begin(next);
+            // Whoever waits for an object that is in a pass, or held, is looked after when that ends.
+            if (!next.InPass && !next.Held) Begin(next);
         }
     }
 
@@ -122,10 +146,12 @@ internal sealed class Destager
     {
         if (WritesInFlight >= BackgroundDepth()) return;
         long now = _context.Reactor.Now;
-        foreach (var flow in _store.Flows)
+        // By index: a pass may end at once, and whoever waited for it may bring in a new flow.
+        for (int i = 0; i < _store.Flows.Count; i++)
         {
+            var flow = _store.Flows[i];
             long age = AgeOf(flow);
-            for (var next = flow.Oldest; next != null && WritesInFlight < BackgroundDepth();)
+            for (var next = flow.Oldest; next is { Listed: true } && WritesInFlight < BackgroundDepth();)
             {
                 var candidate = next;
                 next = next.Newer;
@@ -143,7 +169,7 @@ internal sealed class Destager
     {
         double low = _options.Pages * _options.DestageRatio;
         double above = (_store.DirtyPages - low) / Math.Max(1, _store.DirtyLimit - low);
-        return Math.Clamp(4 + (int)(above * 2 * _options.DestageDepth), 4, _options.DestageDepth);
+        return Math.Clamp(4 + (int)(above * 2 * _depth), Math.Min(4, _depth), _depth);
     }
 
     private unsafe long AgeOf(FlowState flow)
@@ -182,7 +208,7 @@ internal sealed class Destager
         {
             runs.Start(runs[i].Fragmented ? WriteFragmentsAsync(of, runs[i].Bucket, stable) : WriteAsync(of, runs[i], stable));
             // A pass with many runs keeps to the depth by waiting for its own oldest one.
-            while (done < runs.Started && WritesInFlight >= _options.DestageDepth) status = First(status, await runs.Outcome(done++));
+            while (done < runs.Started && WritesInFlight >= _depth) status = First(status, await runs.Outcome(done++));
         }
 
         while (done < runs.Started) status = First(status, await runs.Outcome(done++));
@@ -206,8 +232,11 @@ internal sealed class Destager
             of.Flow.List(of);
         }
 
+        // Those who are answered may be the last to use it.
+        of.Users++;
         Answer(of, sequence, status);
         if (of.Waits != null) Queue(of);
+        of.Users--;
         _store.Release(of);
         Progress?.Invoke();
         Pump();
@@ -238,22 +267,33 @@ internal sealed class Destager
     private async ValueTask<int> WriteAsync(CachedObject of, DestageRun run, bool stable)
     {
         WritesInFlight++;
-        var child = await _context.AllocateAsync();
-        int count = Fill(child, of, run, stable);
-        int status = await _blocks.SubmitAsync(child);
-        if (status == 0) Wrote(child, of, run.Bucket, count, stable);
-        else Failed(of, status);
-        _context.Free(child);
+        int status = 0;
+        for (int bucket = run.Bucket, end = run.Bucket + run.Count; bucket < end && status == 0;)
+        {
+            var child = await _context.AllocateAsync();
+            int count = Fill(child, of, bucket, end - bucket, stable);
+            long failures = of.Flow.FlushFailures;
+            status = await _blocks.SubmitAsync(child);
+            if (status == 0) Wrote(child, of, bucket, count, stable, failures);
+            else Failed(of, status);
+            _context.Free(child);
+            bucket += count;
+        }
+
         WritesInFlight--;
         return status;
     }
 
-    /// <summary>A bucket with holes: each run of dirty sectors by itself, one after the other.</summary>
+    /// <summary>
+    /// A bucket with holes: each run of dirty sectors by itself, one after the other, from the page that the bucket has by then:
+    /// the one that it had before might be freed meanwhile.
+    /// </summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     private async ValueTask<int> WriteFragmentsAsync(CachedObject of, int bucket, bool stable)
     {
         WritesInFlight++;
-        _store.Lookup(of, bucket, false, out var masks, out var page);
+        long failures = of.Flow.FlushFailures;
+        _store.Lookup(of, bucket, false, out var masks, out var first);
         int status = 0;
         bool stableAll = true;
         for (int sector = 0; sector < 8 && status == 0;)
@@ -268,14 +308,14 @@ internal sealed class Destager
             while (end < 8 && (masks.Dirty >> end & 1) != 0) end++;
             var child = await _context.AllocateAsync();
             Prepare(child, of, ((ulong)bucket << 12) + (ulong)(sector << 9), (ulong)(end - sector) << 9, stable);
-            _context.Port.AttachForeign(child, 0, page);
+            _context.Port.AttachForeign(child, 0, PageOf(of, bucket, out _));
             status = await _blocks.SubmitAsync(child);
             stableAll &= stable || (child.Reply & ReplyFlags.Stable) != 0;
             _context.Free(child);
             sector = end;
         }
 
-        if (status == 0) Wrote(of, bucket, page, stableAll);
+        if (status == 0) Wrote(of, bucket, first, stableAll, failures);
         else Failed(of, status);
         WritesInFlight--;
         return status;
@@ -283,47 +323,60 @@ internal sealed class Destager
 
     /// <summary>
     /// Fills the request with the pages that the buckets have now: newer ones than at the start of the pass are as good, their
-    /// valid sectors include the older ones'. Without a page for the list of extents the run is cut to what fits without one;
-    /// the rest stays dirty for the next pass. Returns the buckets that the request carries.
+    /// valid sectors include the older ones'. It ends with the last dirty sector, so that no object grows by it. Without a page
+    /// for the list of extents it carries what fits without one. Returns the buckets that it carries.
     /// </summary>
-    private int Fill(in Request child, CachedObject of, in DestageRun run, bool stable)
+    private int Fill(in Request child, CachedObject of, int bucket, int count, bool stable)
     {
-        int count = run.Count;
-        Prepare(child, of, (ulong)run.Bucket << 12, (ulong)count << 12, stable);
+        PrepareRun(child, of, bucket, count, stable);
         if (!_context.Port.TryAttachPages(child, payload: false))
         {
             count = Math.Min(count, RequestSlot.InlineExtents);
-            Prepare(child, of, (ulong)run.Bucket << 12, (ulong)count << 12, stable);
+            PrepareRun(child, of, bucket, count, stable);
         }
 
-        for (int i = 0; i < count; i++)
-        {
-            if (_store.Lookup(of, run.Bucket + i, false, out _, out var page) == 0)
-                throw new InvalidOperationException($"dirty bucket {run.Bucket + i} of object entry {of.Entry} has no page");
-            _context.Port.AttachForeign(child, i, page);
-        }
-
+        for (int i = 0; i < count; i++) _context.Port.AttachForeign(child, i, PageOf(of, bucket + i, out _));
         return count;
+    }
+
+    private void PrepareRun(in Request child, CachedObject of, int bucket, int count, bool stable)
+    {
+        PageOf(of, bucket + count - 1, out var last);
+        int sectors = last.Dirty == 0 ? 8 : 32 - System.Numerics.BitOperations.LeadingZeroCount((uint)last.Dirty);
+        Prepare(child, of, (ulong)bucket << 12, ((ulong)(count - 1) << 12) + ((ulong)sectors << 9), stable);
+    }
+
+    private Extent PageOf(CachedObject of, int bucket, out SectorMasks masks)
+    {
+        if (_store.Lookup(of, bucket, false, out masks, out var page) == 0)
+            throw new InvalidOperationException($"dirty bucket {bucket} of object entry {of.Entry} has no page");
+        return page;
     }
 
     private void Prepare(in Request child, CachedObject of, ulong offset, ulong length, bool stable) =>
         _context.Port.Prepare(child, XsegOp.Write, of.Flow.Index, _store.NameOf(of), of.Hash, offset, length, stable ? RequestFlags.ForceUnitAccess : RequestFlags.None);
 
-    private void Wrote(in Request child, CachedObject of, int bucket, int count, bool stable)
+    private void Wrote(in Request child, CachedObject of, int bucket, int count, bool stable, long failures)
     {
         stable |= (child.Reply & ReplyFlags.Stable) != 0;
         child.TryData(out var data);
-        for (int i = 0; i < count; i++) _store.Destaged(of, bucket + i, data.Get(i), stable);
-        Writes++;
-        PagesWritten += count;
-        NoteSuccess(of);
+        if (failures == of.Flow.FlushFailures)
+            for (int i = 0; i < count; i++) _store.Destaged(of, bucket + i, data.Get(i), stable);
+        Wrote(of, count, stable);
     }
 
-    private void Wrote(CachedObject of, int bucket, Extent page, bool stable)
+    private void Wrote(CachedObject of, int bucket, Extent page, bool stable, long failures)
     {
-        _store.Destaged(of, bucket, page, stable);
+        if (failures == of.Flow.FlushFailures) _store.Destaged(of, bucket, page, stable);
+        Wrote(of, 1, stable);
+    }
+
+    private void Wrote(CachedObject of, int count, bool stable)
+    {
+        // Also where the bucket has a newer page by now: those who waited for the older one rely on the blocker.
+        if (!stable) Store.NoteUnstable(of.Flow);
         Writes++;
-        PagesWritten++;
+        PagesWritten += count;
         NoteSuccess(of);
     }
 

@@ -12,6 +12,8 @@ internal sealed class FlowState(uint index)
     internal long WrittenTaken;
     /// <summary>Writes that reached the blocker without being stable there.</summary>
     internal long Noted;
+    /// <summary>FLUSHes that the blocker failed: what was in flight then is not known to be there.</summary>
+    internal long FlushFailures;
     internal CachedObject? Oldest;
     internal CachedObject? Newest;
     internal int DirtyObjects;

@@ -46,11 +46,12 @@ internal sealed class FlushPath
         return FlushAsync(_store.FlowOf(flow));
     }
 
-    /// <summary>Everything of every flow.</summary>
+    /// <summary>Everything of every flow, also of those that only the blocker knows of.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     internal async ValueTask<int> FlushAllAsync()
     {
         int status = 0;
+        _store.FlowOf(0).Unstable = true;
         for (int i = 0; i < _store.Flows.Count; i++)
         {
             int next = await FlushAsync(_store.Flows[i]);
@@ -64,28 +65,39 @@ internal sealed class FlushPath
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     internal async ValueTask<int> FlushAsync(FlowState flow)
     {
-        int status = 0;
-        if (flow.Oldest != null || _destager.Passing.Count > 0)
+        while (true)
         {
-            // All at once: the destager keeps to its depth.
-            var passes = new List<ValueTask<int>>();
-            for (var dirty = flow.Oldest; dirty != null;)
-            {
-                var next = dirty.Newer;
-                passes.Add(_destager.CleanAsync(dirty, false, pump: false));
-                dirty = next;
-            }
+            long failures = flow.FlushFailures;
+            int status = await DestageAsync(flow);
+            if (status == 0) status = await StabilizeAsync(flow);
+            // Another's FLUSH failed meanwhile: what was brought down may be lost by it, and is dirty again.
+            if (status != 0 || failures == flow.FlushFailures) return status;
+        }
+    }
 
-            foreach (var passing in _destager.Passing.Where(passing => passing.Flow == flow).ToArray()) passes.Add(_destager.CleanAsync(passing, false, pump: false));
-            _destager.Pump();
-            foreach (var pass in passes)
-            {
-                int next = await pass;
-                if (status == 0) status = next;
-            }
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> DestageAsync(FlowState flow)
+    {
+        int status = 0;
+        if (flow.Oldest == null && _destager.Passing.Count == 0) return 0;
+        // All at once: the destager keeps to its depth.
+        var passes = new List<ValueTask<int>>();
+        for (var dirty = flow.Oldest; dirty != null;)
+        {
+            var next = dirty.Newer;
+            passes.Add(_destager.CleanAsync(dirty, false, pump: false));
+            dirty = next;
         }
 
-        return status != 0 ? status : await StabilizeAsync(flow);
+        foreach (var passing in _destager.Passing.Where(passing => passing.Flow == flow).ToArray()) passes.Add(_destager.CleanAsync(passing, false, pump: false));
+        _destager.Pump();
+        foreach (var pass in passes)
+        {
+            int next = await pass;
+            if (status == 0) status = next;
+        }
+
+        return status;
     }
 
     /// <summary>Makes stable what of the flow the blocker has. A blocker that knows no FLUSH is stable always.</summary>
@@ -123,8 +135,12 @@ internal sealed class FlushPath
 
     private void FlushInBackground()
     {
-        foreach (var flow in _store.Flows)
+        // By index: a flush may end at once, and whoever waited for it may bring in a new flow.
+        for (int i = 0; i < _store.Flows.Count; i++)
+        {
+            var flow = _store.Flows[i];
             if (flow.Written.Count > 0 && _background.Add(flow.Index)) Detached.Run(BackgroundAsync(flow));
+        }
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]

@@ -47,7 +47,12 @@ internal sealed class ObjectIndex
     internal void Remove(CachedObject removed)
     {
         int hole = (int)removed.Hash.Low & _mask;
-        while (_entries[hole] != removed) hole = (hole + 1) & _mask;
+        while (_entries[hole] != removed)
+        {
+            if (_entries[hole] == null) throw new InvalidOperationException($"object entry {removed.Entry} was given back twice");
+            hole = (hole + 1) & _mask;
+        }
+
         Count--;
         for (int at = (hole + 1) & _mask; _entries[at] is { } entry; at = (at + 1) & _mask)
         {
@@ -59,6 +64,9 @@ internal sealed class ObjectIndex
 
         (_entries[hole], _tags[hole]) = (null, 0);
     }
+
+    /// <summary>The entry at the hand, perhaps none, and the hand one further.</summary>
+    internal CachedObject? Next(ref int hand) => _entries[hand++ & _mask];
 
     internal IEnumerable<CachedObject> All() => _entries.Where(entry => entry != null)!;
 }

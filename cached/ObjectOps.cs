@@ -12,7 +12,7 @@ namespace Archipelago.Cached;
 /// brought down, new writes wait, the blocker does its part, then what it changed is dropped here. So no late destage can
 /// bring a deleted object back. One reactor.
 /// </summary>
-internal sealed class ObjectOps(PeerContext context, Store store, Destager destager, FlushPath flushes, Route blocks)
+internal sealed class ObjectOps(PeerContext context, Store store, Destager destager, FlushPath flushes, Room room, Route blocks)
 {
     /// <summary>The policy that holds for a flow now.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -45,9 +45,16 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         if (op == XsegOp.Truncate && (length & 511) != 0) return XsegErrno.EINVAL;
         if (length > RequestSlot.MaxData || (ranged && offset + length > RequestSlot.MaxData)) return XsegErrno.EFBIG;
         var of = store.FindOrAdd(request, out int status);
+        while (of == null && status == XsegErrno.EAGAIN)
+        {
+            await room.WaitAsync();
+            of = store.FindOrAdd(request, out status);
+        }
+
         if (of == null) return status;
-        await EnterAsync(of);
-        status = await destager.CleanAsync(of, false);
+        // What is deleted need not be brought down first: a full blocker could never be emptied.
+        status = op == XsegOp.Delete ? await HoldDirtyAsync(of) : await HoldAsync(of);
+        bool existed = of.DirtyPages > 0;
         if (status == 0) status = await ForwardAsync(request);
         if (status == 0)
         {
@@ -58,7 +65,9 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
                 _ => ((long)offset, (long)(offset + length)),
             };
             if (end > start) store.Drop(of, start, end);
-            if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(of.Flow);
+            if (op == XsegOp.Delete && existed) request.Serviced = 1;
+            if (!ranged) of.Exists = op == XsegOp.Delete ? Existence.Missing : Existence.Yes;
+            if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
         }
 
         Leave(of);
@@ -71,8 +80,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     {
         var of = store.Find(request.Hash);
         if (of == null) return await ForwardAsync(request);
-        await EnterAsync(of);
-        int status = await destager.CleanAsync(of, false);
+        int status = await HoldAsync(of);
         if (status == 0) status = await ForwardAsync(request);
         Leave(of);
         return status;
@@ -97,32 +105,40 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         var sourceHash = Hash128.Of(request.Source);
         if (sourceHash == request.Hash) return XsegErrno.EINVAL;
         var target = store.FindOrAdd(request, out int status);
+        while (target == null && status == XsegErrno.EAGAIN)
+        {
+            await room.WaitAsync();
+            target = store.FindOrAdd(request, out status);
+        }
+
         if (target == null) return status;
-        // Always in the order of the names' hashes: two copies between two objects must not wait for each other.
+        target.Users++;
         var source = store.Find(sourceHash);
         if (source != null) source.Users++;
-        target.Users++;
+        // Always in the order of the names' hashes: two copies between two objects must not wait for each other.
         bool sourceFirst = sourceHash.Low < request.Hash.Low;
-        if (source != null && sourceFirst) await EnterAsync(source);
-        await EnterAsync(target);
-        if (source != null && !sourceFirst) await EnterAsync(source);
-        if (source != null) status = await destager.CleanAsync(source, false);
-        if (status == 0) status = await destager.CleanAsync(target, false);
+        if (source != null && sourceFirst) status = await HoldAsync(source);
+        int next = await HoldAsync(target);
+        if (status == 0) status = next;
+        if (source != null && !sourceFirst)
+        {
+            next = await HoldAsync(source);
+            if (status == 0) status = next;
+        }
+
         if (status == 0) status = await ForwardAsync(request);
         if (status == 0)
         {
             store.Drop(target, 0, RequestSlot.MaxData);
-            Store.NoteUnstable(target.Flow);
+            target.Exists = Existence.Yes;
+            if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
         }
 
         target.Users--;
         Leave(target);
-        if (source != null)
-        {
-            source.Users--;
-            Leave(source);
-        }
-
+        if (source == null) return status;
+        source.Users--;
+        Leave(source);
         return status;
     }
 
@@ -134,16 +150,20 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         return status != 0 ? status : await ForwardAsync(request);
     }
 
-    /// <summary>A read that the cache does not keep: of a flow that is not cached, or too large for this cache.</summary>
+    /// <summary>
+    /// A read that the cache does not keep: of a flow that is not cached, or of an object of another flow, or too large for this
+    /// cache. It needs to see what was written before it, no more.
+    /// </summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     internal async ValueTask<int> ReadAroundAsync(Request request)
     {
         var of = store.Find(request.Hash);
         if (of == null) return await ForwardAsync(request);
-        await EnterAsync(of);
+        of.Users++;
         int status = await destager.CleanAsync(of, false);
         if (status == 0) status = await ForwardAsync(request);
-        Leave(of);
+        of.Users--;
+        store.Release(of);
         return status;
     }
 
@@ -153,15 +173,39 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     {
         ulong offset = request.Offset, length = request.Length;
         var of = store.FindOrAdd(request, out int status);
+        while (of == null && status == XsegErrno.EAGAIN)
+        {
+            await room.WaitAsync();
+            of = store.FindOrAdd(request, out status);
+        }
+
         if (of == null) return status;
-        await EnterAsync(of);
-        status = await destager.CleanAsync(of, false);
-        if (status == 0) status = await ForwardAsync(request);
-        // Also what failed may be in the blocker in part.
-        store.Drop(of, (long)offset, (long)(offset + length));
-        if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(of.Flow);
+        status = await HoldAsync(of);
+        if (status == 0)
+        {
+            status = await ForwardAsync(request);
+            // Also what failed may be in the blocker in part. An object of another flow is given up, to be that one's from now on.
+            bool foreign = of.Flow.Index != request.Flow;
+            if (foreign) store.DropStable(of);
+            store.Drop(of, (long)offset, (long)(offset + length));
+            if (status == 0) of.Exists = Existence.Yes;
+            if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
+        }
+
         Leave(of);
         return status;
+    }
+
+    /// <summary>Learns from the blocker whether an object exists of which the cache knows nothing but stable pages.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    internal async ValueTask<int> ProbeAsync(CachedObject of)
+    {
+        var child = await context.AllocateAsync();
+        context.Port.Prepare(child, XsegOp.Info, of.Flow.Index, store.NameOf(of), of.Hash, 0, 0);
+        int status = await blocks.SubmitAsync(child);
+        context.Free(child);
+        if (of.Exists == Existence.Unknown && status is 0 or XsegErrno.ENOENT) of.Exists = status == 0 ? Existence.Yes : Existence.Missing;
+        return status == XsegErrno.ENOENT ? 0 : status;
     }
 
     /// <summary>Passes a request on to the blocker as it is, with its pages, and takes the answer over.</summary>
@@ -204,18 +248,48 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         }
     }
 
-    private async ValueTask EnterAsync(CachedObject of)
+    /// <summary>
+    /// Takes the object for this request, with everything of it in the blocker and nothing on the way there. With an errno,
+    /// after a failed pass, it is taken all the same; in any case give it back with <see cref="Leave"/>.
+    /// </summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> HoldAsync(CachedObject of)
+    {
+        await EnterAsync(of);
+        int status = 0;
+        // More than once where a FLUSH fails meanwhile, which makes written pages dirty again.
+        while (status == 0 && (of.DirtyPages > 0 || of.InPass)) status = await destager.CleanAsync(of, false);
+        of.Held = status == 0;
+        return status;
+    }
+
+    /// <summary>As <see cref="HoldAsync"/>, but what is dirty stays here.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> HoldDirtyAsync(CachedObject of)
+    {
+        await EnterAsync(of);
+        of.Held = true;
+        // Whether that pass fails is not this request's matter.
+        _ = await destager.PassEndAsync(of);
+        return 0;
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> EnterAsync(CachedObject of)
     {
         of.Users++;
         while (of.Exclusive) await WaitUntilFreeAsync(of);
         of.Exclusive = true;
+        return 0;
     }
 
     private void Leave(CachedObject of)
     {
-        of.Exclusive = false;
-        of.Users--;
+        (of.Exclusive, of.Held) = (false, false);
         for (int waiting = of.ExclusiveWaiters?.Count ?? 0; waiting > 0; waiting--) of.ExclusiveWaiters!.Dequeue().Set(true);
+        destager.Resume(of);
+        // Last: those who were woken may be done with it by now.
+        of.Users--;
         store.Release(of);
     }
 

@@ -14,9 +14,9 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
 {
     private const ulong SectorMask = 511;
     private const int Attempts = 3;
-    /// <summary>Inner status of a fill: the object exists neither here nor below. Zeros of it are not kept, so that it is not taken for an existing one.</summary>
-    private const int NoObject = -1;
     private readonly Stack<Fill> _spare = new();
+    // Destaging and forwarded requests need slots too.
+    private readonly int _depth = Math.Clamp(store.Options.FillDepth, 1, context.Segment.SlotsPerPort / 4);
     private int _fills;
 
     internal ValueTask<int> Handle(Request request)
@@ -25,7 +25,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         if (((offset | length) & SectorMask) != 0) return new ValueTask<int>(XsegErrno.EINVAL);
         if (offset + length > RequestSlot.MaxData) return new ValueTask<int>(XsegErrno.EFBIG);
         var found = store.Find(request.Hash);
-        if (found != null && TryHit(request, found, offset, length, out int status)) return new ValueTask<int>(status);
+        if (found != null && found.Flow.Index == request.Flow && TryHit(request, found, offset, length, out int status)) return new ValueTask<int>(status);
         return MissAsync(request, offset, length);
     }
 
@@ -41,6 +41,17 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         }
 
         status = 0;
+        if (of.Exists != Existence.Yes)
+        {
+            if ((request.Flags & RequestFlags.MustExist) != 0)
+            {
+                status = XsegErrno.EIO;
+                return of.Exists == Existence.Missing;
+            }
+
+            request.Reply = of.Exists == Existence.Missing ? ReplyFlags.Missing : ReplyFlags.None;
+        }
+
         bool copy = data.HasPages;
         int bucket = (int)(offset >> 12);
         for (int i = 0; i < data.Count; i++, bucket++)
@@ -50,7 +61,9 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
             if (masks.Valid != 0xFF && (masks.Valid & Needed(offset, length, bucket)) != Needed(offset, length, bucket)) return false;
             if (copy) status = CopyOut(data, i, page, Needed(offset, length, bucket));
             else if (!data.Set(i, extent)) status = XsegErrno.EBADMSG;
-            if (status != 0) return true;
+            if (status == 0) continue;
+            context.Port.CountBadRequest();
+            return true;
         }
 
         request.Serviced = length;
@@ -73,12 +86,12 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
                 break;
             }
 
+            if (of.Flow.Index != request.Flow) break;
             of.Users++;
             status = await FillMissingAsync(request, of, offset, length);
+            if (status == 0 && of.Exists == Existence.Unknown && (request.Flags & RequestFlags.MustExist) != 0) status = await objects.ProbeAsync(of);
             bool hit = false;
             if (status == 0) hit = TryHit(request, of, offset, length, out status);
-            else if (status == NoObject && of.Pages == 0) (hit, status) = (true, AnswerMissing(request));
-            else if (status == NoObject) status = 0;
             of.Users--;
             store.Release(of);
             if (hit || status != 0) return status;
@@ -86,24 +99,6 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
 
         // What was filled is pushed out or written over faster than it can be read.
         return await objects.ReadAroundAsync(request);
-    }
-
-    private static int AnswerMissing(in Request request)
-    {
-        if (!request.TryData(out var data)) return XsegErrno.EBADMSG;
-        bool copy = data.HasPages;
-        for (int i = 0; i < data.Count; i++)
-            if (!(copy ? ClearPage(request, data, i) : data.Set(i, Extent.Zero))) return XsegErrno.EBADMSG;
-        request.Serviced = request.Length;
-        request.Reply = ReplyFlags.Missing;
-        return 0;
-    }
-
-    private static unsafe bool ClearPage(in Request request, in RequestData data, int index)
-    {
-        if (data.Owned(index, out var extent) == null) return false;
-        new Span<byte>(request.Segment.PageBytes(extent.Page), 4096).Clear();
-        return true;
     }
 
     /// <summary>Has every missing run of buckets filled, by this request or by one that is at it already.</summary>
@@ -131,7 +126,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
 
             int end = bucket + 1;
             while (end < last && !IsHere(of, end, offset, length) && FillAt(of, end) == null) end++;
-            int status = await FillAsync(of, bucket, end - bucket, request.Flow, request.Flags & RequestFlags.MustExist);
+            int status = await FillAsync(of, bucket, end - bucket);
             if (status != 0) return status;
             bucket = end;
         }
@@ -140,20 +135,26 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> FillAsync(CachedObject of, int first, int count, uint flow, RequestFlags flags)
+    private async ValueTask<int> FillAsync(CachedObject of, int first, int count)
     {
         var fill = _spare.Count > 0 ? _spare.Pop() : new Fill();
         fill.Reset(first, count);
         (fill.Next, of.Fills) = (of.Fills, fill);
-        while (_fills >= store.Options.FillDepth) await room.WaitAsync();
+        while (_fills >= _depth) await room.WaitAsync();
         _fills++;
-        var child = await context.AllocateAsync();
-        // An object with pages here exists, though the blocker may not have seen it yet.
-        if (of.Pages > 0) flags &= ~RequestFlags.MustExist;
-        context.Port.Prepare(child, XsegOp.Read, flow, store.NameOf(of), of.Hash, (ulong)first << 12, (ulong)count << 12, flags);
-        while (!room.HasForRead(count + RequestSlot.MaxIndirect) || !context.Port.TryAttachPages(child, payload: true)) await room.WaitAsync();
+        Request child;
+        while (true)
+        {
+            // No slot is held while there is no room: destaging, which makes it, needs slots.
+            while (!room.HasForRead(count + RequestSlot.MaxIndirect)) await room.WaitAsync();
+            child = await context.AllocateAsync();
+            context.Port.Prepare(child, XsegOp.Read, of.Flow.Index, store.NameOf(of), of.Hash, (ulong)first << 12, (ulong)count << 12);
+            if (context.Port.TryAttachPages(child, payload: true)) break;
+            context.Free(child);
+            await room.WaitAsync();
+        }
+
         int status = await blocks.SubmitAsync(child);
-        if (status == 0 && (child.Reply & ReplyFlags.Missing) != 0 && of.Pages == 0) status = NoObject;
         if (status == 0) Insert(child, of, fill);
         context.Free(child);
         _fills--;
@@ -169,6 +170,16 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
     private void Insert(in Request child, CachedObject of, Fill fill)
     {
         child.TryData(out var data);
+        // Deleting and creating the object moves every bucket.
+        if ((child.Reply & ReplyFlags.Missing) != 0)
+        {
+            if (of.Exists == Existence.Unknown) of.Exists = Existence.Missing;
+        }
+        else if (!fill.IsMoved(fill.First))
+        {
+            of.Exists = Existence.Yes;
+        }
+
         for (int i = 0; i < fill.Count; i++)
         {
             int bucket = fill.First + i;

@@ -20,6 +20,8 @@ internal sealed class Room
     private Queue<Completion<bool>> _spareQueue = new();
     private readonly Stack<Completion<bool>> _spare = new();
     private bool _ticking;
+    private bool _waking;
+    private bool _wakeAgain;
 
     internal Room(PeerContext context, Store store, Destager destager)
     {
@@ -63,11 +65,18 @@ internal sealed class Room
     /// <summary>Asks all who wait again.</summary>
     internal void Wake()
     {
-        if (_waiting.Count == 0) return;
-        // Those who find no room queue again: into the other queue, so that each is asked once.
-        (_waiting, _spareQueue) = (_spareQueue, _waiting);
-        var woken = _spareQueue;
-        int count = woken.Count;
-        while (count-- > 0) woken.Dequeue().Set(true);
+        // Whoever is woken may destage, and that may end at once and get here again.
+        _wakeAgain = true;
+        if (_waking) return;
+        _waking = true;
+        while (_wakeAgain && _waiting.Count > 0)
+        {
+            _wakeAgain = false;
+            // Those who find no room queue again: into the other queue, so that each is asked once.
+            (_waiting, _spareQueue) = (_spareQueue, _waiting);
+            while (_spareQueue.Count > 0) _spareQueue.Dequeue().Set(true);
+        }
+
+        _waking = false;
     }
 }

@@ -20,11 +20,13 @@ internal sealed unsafe class Store
     private readonly Stack<CachedObject> _spare = new();
     private readonly FlowState?[] _flows;
     private uint _hand = 1;
+    private int _objectHand;
 
     internal Store(PeerContext context, CachedOptions options)
     {
         (_context, _port, _segment, Options) = (context, context.Port, context.Segment, options);
-        Buckets = new BucketIndex(_segment, options.Pages);
+        // Every page of the share can become a bucket, and a predecessor may have had a larger share.
+        Buckets = new BucketIndex(_segment, Math.Max(options.Pages, Math.Max((long)_segment.PortAt(_port.Number)->PageShare, _port.Recovered.PagesCached)));
         Objects = new ObjectIndex(_segment.ObjectCount);
         _objectTable = new ObjectTable(_segment, _port.Number);
         _flows = new FlowState?[_segment.FlowCount];
@@ -100,7 +102,7 @@ internal sealed unsafe class Store
     {
         var added = _spare.Count > 0 ? _spare.Pop() : new CachedObject();
         (added.Entry, added.Hash, added.Flow) = (entry, hash, FlowOf(flow));
-        (added.RetryAt, added.Failures, added.WantsStable) = (0, 0, false);
+        (added.RetryAt, added.Failures, added.Exists) = (0, 0, Existence.Unknown);
         Objects.Add(added);
         return added;
     }
@@ -147,6 +149,7 @@ internal sealed unsafe class Store
         var outcome = Adoption.Adopt(_port, data, index, to.Entry, (ushort)bucket, (ushort)to.Flow.Index, masks, ++Sequence, 0, out var page);
         if (outcome != AdoptionOutcome.Adopted) return outcome;
         Replace(to, bucket, page, masks, old);
+        to.Exists = Existence.Yes;
         if (to.Fills != null) MoveFills(to, bucket, 1);
         return outcome;
     }
@@ -184,6 +187,7 @@ internal sealed unsafe class Store
         var extent = new Extent(page, new PageWord(entry->Word).Generation);
         Replace(of, entry->Bucket, extent, masks, other);
         if (masks.Dirty == 0 && of.ClearDirty(entry->Bucket)) CountDirty(of.Flow, -1);
+        if (masks.Dirty != 0) of.Exists = Existence.Yes;
         return other == 0;
     }
 
@@ -207,9 +211,20 @@ internal sealed unsafe class Store
         if (of.ClearDirty(bucket)) CountDirty(of.Flow, -1);
     }
 
-    /// <summary>A FLUSH of the blocker covered what was noted as written before entry number <paramref name="target"/>.</summary>
+    /// <summary>
+    /// A FLUSH of the blocker covered what was noted as written before entry number <paramref name="target"/>. If it failed, all
+    /// that was noted is dirty again: a later one that succeeds need not mean what this one lost.
+    /// </summary>
     internal void Flushed(FlowState flow, long target, bool succeeded)
     {
+        if (!succeeded)
+        {
+            target = long.MaxValue;
+            flow.FlushFailures++;
+            // Whoever waits for these pages from here on waits for a pass that begins after this.
+            Sequence++;
+        }
+
         while (flow.WrittenTaken < target && flow.Written.TryDequeue(out var written))
         {
             flow.WrittenTaken++;
@@ -248,6 +263,16 @@ internal sealed unsafe class Store
         }
     }
 
+    /// <summary>Evicts all stable pages of an object.</summary>
+    internal void DropStable(CachedObject of)
+    {
+        for (int bucket = 0; bucket < CachedObject.MaxBuckets && of.Pages > 0; bucket++)
+        {
+            uint page = Lookup(of, bucket, false, out var masks, out _);
+            if (page != 0 && (masks.Dirty | masks.Written) == 0) Evict(of, bucket, page);
+        }
+    }
+
     /// <summary>
     /// Sees to it that <paramref name="pages"/> free pages are at hand, beyond the reserve if that can be had cheaply. False if
     /// they are not: too much is dirty, or lent.
@@ -267,6 +292,13 @@ internal sealed unsafe class Store
         }
 
         if (_port.Pages.Count < pages && _port.Limbo.Count > 0) _port.Limbo.DrainPastSlowReaders();
+        if (_port.Pages.Count < pages)
+        {
+            // What is in limbo is lent for long: others have to go instead.
+            EvictSome(Math.Max(pages - _port.Pages.Count, 32));
+            _port.Limbo.DrainPastSlowReaders();
+        }
+
         return _port.Pages.Count >= pages;
     }
 
@@ -295,6 +327,8 @@ internal sealed unsafe class Store
     private void Evict(CachedObject of, int bucket, uint page)
     {
         Buckets.Remove(of.Entry, (ushort)bucket);
+        // A fill under way may have been read before what this page held came down.
+        if (of.Fills != null) MoveFills(of, bucket, 1);
         if (of.ClearDirty(bucket)) CountDirty(of.Flow, -1);
         of.Pages--;
         of.Flow.Pages--;
@@ -375,12 +409,41 @@ internal sealed unsafe class Store
         return named == null ? null : Objects.Find(new Hash128(named->HashLow, named->HashHigh));
     }
 
+    /// <summary>The object table is full: gives up the object with the fewest pages, all stable, of some that are looked at.</summary>
     private bool FreeSomeObject()
     {
-        // The table is full of objects with few pages each: give up the stable pages of one.
-        int before = Objects.Count;
-        EvictSome(_port.Segment.ObjectCount / 8);
-        return Objects.Count < before;
+        const int Looks = 256;
+        CachedObject? least = null;
+        for (int i = 0; i < Looks; i++)
+        {
+            var next = Objects.Next(ref _objectHand);
+            if (next != null && (least == null || next.Pages < least.Pages) && IsSpare(next)) least = next;
+        }
+
+        if (least == null) return false;
+        for (int bucket = 0; bucket < CachedObject.MaxBuckets && least.Pages > 0; bucket++)
+        {
+            uint page = Lookup(least, bucket, false, out _, out _);
+            if (page == 0) continue;
+            Evict(least, bucket, page);
+            Evictions++;
+        }
+
+        Release(least);
+        return true;
+    }
+
+    private bool IsSpare(CachedObject of)
+    {
+        if (of.DirtyPages > 0 || of.IsBusy) return false;
+        for (int bucket = 0, seen = 0; bucket < CachedObject.MaxBuckets && seen < of.Pages; bucket++)
+        {
+            if (Lookup(of, bucket, false, out var masks, out _) == 0) continue;
+            if (masks.Written != 0) return false;
+            seen++;
+        }
+
+        return true;
     }
 
     private void Forget(CachedObject idle)

@@ -20,6 +20,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         Done,
         NoRoom,
         Held,
+        Foreign,
     }
 
     internal ValueTask<int> Handle(Request request)
@@ -33,9 +34,10 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         if (policy == CachePolicy.Off || pages > store.Options.Pages / 4) return objects.WriteAroundAsync(request);
         var verdict = TryWrite(request, offset, length, pages, out int status, out var written);
         bool fua = (request.Flags & RequestFlags.ForceUnitAccess) != 0;
+        if (verdict == Verdict.Foreign) return objects.WriteAroundAsync(request);
         if (verdict != Verdict.Done) return WaitAsync(request, offset, length, pages, fua);
         if (status != 0 || (policy == CachePolicy.WriteBack && !fua)) return new ValueTask<int>(status);
-        return ThroughAsync(request, written!, fua);
+        return ThroughAsync(request, written, fua);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
@@ -47,20 +49,33 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         {
             var verdict = TryWrite(request, offset, length, pages, out status, out written);
             if (verdict == Verdict.Done) break;
+            if (verdict == Verdict.Foreign) return await objects.WriteAroundAsync(request);
             if (verdict == Verdict.Held) await objects.WaitUntilFreeAsync(written!);
             else await room.WaitAsync();
         }
 
         if (status != 0 || (objects.PolicyOf(request.Flow) == CachePolicy.WriteBack && !fua)) return status;
-        return await ThroughAsync(request, written!, fua);
+        return await ThroughAsync(request, written, fua);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> ThroughAsync(Request request, CachedObject written, bool fua)
+    private async ValueTask<int> ThroughAsync(Request request, CachedObject? written, bool fua)
     {
         var flow = store.FlowOf(request.Flow);
-        int status = await destager.CleanAsync(written, fua);
-        if (status == 0 && fua) status = await flushes.StabilizeAsync(flow);
+        if (written == null) return fua ? await flushes.FlushAsync(flow) : 0;
+        written.Users++;
+        int status;
+        while (true)
+        {
+            long failures = flow.FlushFailures;
+            status = await destager.CleanAsync(written, fua);
+            if (status == 0 && fua) status = await flushes.StabilizeAsync(flow);
+            // Another's FLUSH failed meanwhile, and what was brought down is dirty again.
+            if (status != 0 || !fua || failures == flow.FlushFailures) break;
+        }
+
+        written.Users--;
+        store.Release(written);
         if (status != 0) request.Serviced = 0;
         return status;
     }
@@ -68,18 +83,26 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
     /// <summary>Adopts all pages of the request, or none.</summary>
     private Verdict TryWrite(in Request request, ulong offset, ulong length, int pages, out int status, out CachedObject? to)
     {
-        to = store.FindOrAdd(request, out status);
-        if (to == null) return status == XsegErrno.EAGAIN ? Verdict.NoRoom : Verdict.Done;
-        if (to.Exclusive) return Verdict.Held;
+        // Room first: making it may evict the last page of this very object.
         if (!room.HasForWrite(pages))
         {
-            store.Release(to);
+            (to, status) = (null, 0);
             return Verdict.NoRoom;
         }
 
+        to = store.FindOrAdd(request, out status);
+        if (to == null) return status == XsegErrno.EAGAIN ? Verdict.NoRoom : Verdict.Done;
+        if (to.Exclusive) return Verdict.Held;
+        if (to.Flow.Index != request.Flow) return Verdict.Foreign;
         status = Adopt(request, to, (long)offset, (long)length, pages);
-        if (status != 0) store.Release(to);
-        else request.Serviced = length;
+        if (status == 0) request.Serviced = length;
+        // Nothing adopted: a lie, or a replay of what has been destaged and evicted since.
+        if (to.Pages == 0)
+        {
+            store.Release(to);
+            to = null;
+        }
+
         return status == XsegErrno.EAGAIN ? Verdict.NoRoom : Verdict.Done;
     }
 

@@ -39,11 +39,14 @@ public sealed partial class MemdPeer
         }
 
         int status = Fault(request.Op);
-        if (status == 0) status = await Execute(request);
+        var outcome = status == 0 ? Execute(request) : new ValueTask<int>(status);
+        // Who waits for a lock must not keep out the one who would give it back.
+        bool waits = request.Op == XsegOp.Acquire;
+        if (!waits) status = await outcome;
         _running--;
         // One that leaves lets one in; the limit may have been raised or lifted since.
         if (_waiting.Count > 0) _waiting.Dequeue().Set(true);
-        return status;
+        return waits ? await outcome : status;
     }
 
     private long Due(in Request request)

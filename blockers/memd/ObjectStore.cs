@@ -85,8 +85,9 @@ internal sealed unsafe class ObjectStore(bool isVolatile) : IDisposable
     internal void Flush(uint flow)
     {
         int kept = 0;
-        foreach (var changed in _dirty)
+        for (int i = 0; i < _dirty.Count; i++)
         {
+            var changed = _dirty[i];
             if (flow == 0 || changed.ManyFlows || changed.DirtyFlow == flow) Commit(changed);
             else _dirty[kept++] = changed;
         }

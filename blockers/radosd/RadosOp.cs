@@ -74,8 +74,17 @@ internal sealed unsafe class RadosOp
     internal RadosOp? EarlierChange, LaterChange;
     internal int Awaited;
 
-    /// <summary>The RADOS object's name, from the slot.</summary>
-    internal ReadOnlySpan<byte> Name => NamesSource ? Request.Source : Request.Target;
+    private byte[]? _encoded;
+
+    /// <summary>The RADOS object's name, from the slot; valid until it is asked for again.</summary>
+    internal ReadOnlySpan<byte> Name
+    {
+        get
+        {
+            var name = NamesSource ? Request.Source : Request.Target;
+            return ObjectName.IsPlain(name) ? name : ObjectName.Encode(name, _encoded ??= new byte[ObjectName.Longest]);
+        }
+    }
 
     /// <summary>Whether this request, or a part of it, may have taken effect before this execution.</summary>
     internal bool MayHaveRun => Repeats > 0 || Request.Attempts > 0;

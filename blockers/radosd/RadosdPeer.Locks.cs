@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Text.Unicode;
 using Archipelago.Radosd.Librados;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Scheduling;
@@ -97,14 +96,12 @@ public sealed partial class RadosdPeer
             : session.Locks.BreakLock(name, LockName, holder);
     }
 
-    /// <summary>Lock name and cookie as RADOS takes them; false for a name that is no UTF-8, empty, or has a NUL in it.</summary>
+    /// <summary>Lock name and cookie as RADOS takes them; false for an empty name.</summary>
     private static bool TryName(in Request request, out string name, out string cookie)
     {
-        var target = request.Target;
         ReadOnlySpan<byte> owner = request.Result;
         cookie = "x" + Convert.ToHexString(owner[..(owner.LastIndexOfAnyExcept((byte)0) + 1)]);
-        bool good = target.Length > 0 && !target.Contains((byte)0) && Utf8.IsValid(target);
-        name = good ? System.Text.Encoding.UTF8.GetString(target) : "";
-        return good;
+        name = ObjectName.OfLock(request.Target);
+        return name.Length > 0;
     }
 }

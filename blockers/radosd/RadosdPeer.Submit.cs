@@ -83,7 +83,8 @@ public sealed unsafe partial class RadosdPeer
     private int SubmitWrite(RadosOp op, RadosPool pool)
     {
         // At each submit anew: between two of them a faulty issuer may have taken its pages away.
-        if (!op.Request.TryData(out var data) || !Payload.TryFindReadable(op.Request, data, out byte* piece, out int spent)) return Bad();
+        // One without pages would name the zero page.
+        if (!op.Request.TryData(out var data) || !data.HasPages || !Payload.TryFindReadable(op.Request, data, out byte* piece, out int spent)) return Bad();
         if (spent == data.Count) return NothingToDo;
         if (piece != null) return pool.Write(op.Name, new ReadOnlySpan<byte>(piece, (int)op.Length), op.Offset, op);
 

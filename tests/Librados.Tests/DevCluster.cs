@@ -2,8 +2,6 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Xunit;
 
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
-
 namespace Archipelago.Librados.Tests;
 
 /// <summary>A real one-node RADOS of deploy/dev-rados.sh in a directory of its own under /tmp.</summary>

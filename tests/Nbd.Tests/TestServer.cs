@@ -1,5 +1,7 @@
+using Archipelago.Memd;
 using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
+using Archipelago.Vlmcd;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -41,10 +43,49 @@ internal sealed class TestServer : IAsyncDisposable
         var options = new NbdOptions { SocketPath = server.SocketPath, Pages = pages };
         options = change?.Invoke(options) ?? options;
         server.Peer = new NbdPeer(options);
+        try
+        {
+            await server.StartPeers(options, lent);
+            return server;
+        }
+        catch
+        {
+            await server.DisposeAsync();
+            throw;
+        }
+    }
+
+    private Task StartPeers(NbdOptions options, int lent)
+    {
+        return OnReactor(async () =>
+        {
+            await _host.StartAsync(new PeerPlan { Name = "volumes", Peer = Volumes, Serves = "volumes", Pages = lent });
+            Context = await _host.StartAsync(new PeerPlan { Name = "nbd", Peer = Peer, Pages = options.Pages });
+            return true;
+        });
+    }
+
+    /// <summary>A gateway over vlmcd over <paramref name="memd"/>, with the volume "vol".</summary>
+    internal static async Task<TestServer> StartChainAsync(MemdPeer memd, Func<NbdOptions, NbdOptions>? change = null, ulong size = 64 << 20)
+    {
+        var server = new TestServer(new SegmentOptions { Ports = 4, Pages = 32 * 1024, Prefault = false });
+        var options = new NbdOptions { SocketPath = server.SocketPath };
+        server.Peer = new NbdPeer(change?.Invoke(options) ?? options);
         await server.OnReactor(async () =>
         {
-            await server._host.StartAsync(new PeerPlan { Name = "volumes", Peer = server.Volumes, Serves = "volumes", Pages = lent });
+            await server._host.StartAsync(new PeerPlan { Name = "memd", Peer = memd, Serves = "blocks", Pages = 8192 });
+            await server._host.StartAsync(new PeerPlan
+            {
+                Name = "vlmcd",
+                Peer = new VlmcdPeer(new VlmcdOptions { Blocks = "blocks" }),
+                Serves = "volumes",
+                Pages = VlmcdOptions.RecommendedPages,
+            });
             server.Context = await server._host.StartAsync(new PeerPlan { Name = "nbd", Peer = server.Peer, Pages = options.Pages });
+            var create = await server.Context.AllocateAsync();
+            server.Context.Port.Prepare(create, XsegOp.Create, 0, "vol"u8, Hash128.Of("vol"u8), 0, size);
+            Assert.Equal(0, await server.Context.OpenRoute("volumes").SubmitAsync(create));
+            server.Context.Free(create);
             return true;
         });
         return server;

@@ -207,15 +207,41 @@ public sealed class OpTests : IDisposable
         Assert.Equal(Errno.EFBIG, _client.Do(XsegOp.Discard, "big", 1, Most).Status);
         Assert.Equal(Errno.EFBIG, _client.Do(XsegOp.Copy, "big", length: Most + 1, source: "x").Status);
         Assert.Equal(Errno.EINVAL, _client.Do(XsegOp.Copy, "big", 512, 512, source: "x").Status);
-        Assert.Equal(Errno.EINVAL, _client.Do(XsegOp.Write, "a\0b", data: [1]).Status);
         Assert.Equal(Errno.EINVAL, _client.Do(XsegOp.Info, "").Status);
-        Assert.Equal(Errno.EINVAL, _client.Do(XsegOp.Acquire, "a\0b").Status);
+        Assert.Equal(Errno.EINVAL, _client.Do(XsegOp.Acquire, "").Status);
         Assert.Equal(Errno.ENOTSUP, _client.Do(XsegOp.Open, "v").Status);
         Assert.Equal(0, _client.Do(XsegOp.Ping, "").Status);
-        byte[] name = [0xff, 0xfe, (byte)'/', .. Enumerable.Repeat((byte)'n', 253)];
-        var request = _client.Send(XsegOp.Write, name, data: [1, 2, 3]);
-        Assert.Equal(0, _client.Wait(request));
-        _client.Free(request);
+    }
+
+    [Fact]
+    public void Any_bytes_name_an_object_or_a_lock_of_their_own()
+    {
+        byte[][] names =
+        [
+            [0], [1], [0, 0], [0, 1], [1, 0], [1, 1], [1, 2], [0xff], [0xfe], "\ufffd"u8.ToArray(), "a"u8.ToArray(), [(byte)'a', 0], "a/b"u8.ToArray(),
+            "\u000161"u8.ToArray(), new byte[256], [.. Enumerable.Repeat((byte)1, 256)], [.. Enumerable.Repeat((byte)'n', 256)], "."u8.ToArray(),
+        ];
+        for (int i = 0; i < names.Length; i++)
+        {
+            Answer(XsegOp.Write, i, data: [(byte)i, 1]);
+            Answer(XsegOp.Acquire, i, cookie: [(byte)(i + 1)], flags: RequestFlags.NoSync);
+        }
+
+        for (int i = 0; i < names.Length; i++)
+        {
+            var read = _client.Send(XsegOp.Read, names[i], 0, 2);
+            Assert.Equal(0, _client.Wait(read));
+            Assert.Equal([(byte)i, 1], XsegClient.Data(read));
+            _client.Free(read);
+            Answer(XsegOp.Release, i, cookie: [(byte)(i + 1)]);
+        }
+
+        void Answer(XsegOp op, int i, byte[]? data = null, byte[]? cookie = null, RequestFlags flags = RequestFlags.None)
+        {
+            var request = _client.Send(op, names[i], data: data, cookie: cookie, flags: flags);
+            Assert.True(_client.Wait(request) == 0, $"{op} {Convert.ToHexString(names[i])}: {request.Status}");
+            _client.Free(request);
+        }
     }
 
     [Fact]

@@ -28,6 +28,9 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
 
     internal void CutAfter(int changes, bool hold) => (_left, _hold, Changes) = (changes, hold, 0);
 
+    /// <summary>The next so many writes are carried out and then answered with an error: their outcome is unknown to the writer.</summary>
+    internal int LieAboutWrites { get; set; }
+
     /// <summary>Everything that hangs fails, without effect; what comes from here on goes through.</summary>
     internal void Mend()
     {
@@ -48,7 +51,15 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
         }
 
         if (Records && request.Op == XsegOp.Write) Written.Add(Encoding.UTF8.GetString(request.Target));
+        if (request.Op == XsegOp.Write && LieAboutWrites > 0) return Lie(request);
         return memd.HandleAsync(request);
+    }
+
+    private async ValueTask<int> Lie(Request request)
+    {
+        LieAboutWrites--;
+        await memd.HandleAsync(request);
+        return Errno.EIO;
     }
 
     private async ValueTask<int> Cut()

@@ -202,10 +202,11 @@ public sealed unsafe partial class Segment
     {
         SegmentHeader header;
         using var handle = new Microsoft.Win32.SafeHandles.SafeFileHandle(fd, ownsHandle: false);
-        long fileLength = RandomAccess.GetLength(handle);
         var bytes = new Span<byte>(&header, sizeof(SegmentHeader));
         bytes.Clear();
         int read = RandomAccess.Read(handle, bytes, 0);
+        // After the header: a creator allocates the whole file before it writes one.
+        long fileLength = RandomAccess.GetLength(handle);
         // A creator stores the magic only when all but the page table is in place; what it left before that is zeros, or a layout
         // without its magic.
         if (header.Magic == 0 && (read < bytes.Length ? !bytes.ContainsAnyExcept((byte)0) : IsBlankOrUnfinished(header)))

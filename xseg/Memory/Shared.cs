@@ -101,6 +101,9 @@ public static class CrashPoint
     [field: ThreadStatic]
     public static long Stores { get; private set; }
 
+    /// <summary>True from the simulated death on, also where the exception of it was swallowed.</summary>
+    public static bool Died => t_dead;
+
     /// <summary>Lets this thread make <paramref name="stores"/> stores and dies before the next one.</summary>
     public static void Arm(long stores)
     {

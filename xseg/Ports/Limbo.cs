@@ -10,8 +10,11 @@ namespace Archipelago.Xseg.Ports;
 /// </summary>
 public sealed unsafe class Limbo
 {
-    /// <summary>So many slow readers are looked up one by one; with more the pages just wait.</summary>
-    private const int MaxSlowReaders = 64;
+    /// <summary>
+    /// So many slow readers are looked up one by one; with more the pages just wait. Requests that wait for these very pages
+    /// count as readers too, so it must be more than a host's clients have in flight.
+    /// </summary>
+    private const int MaxSlowReaders = 16384;
 
     private readonly Segment _segment;
     private readonly PagePool _pool;

@@ -101,8 +101,15 @@ public sealed unsafe partial class Port
             if (i + 1 < RequestSlot.MaxIndirect) Shared.Store(ref slot->Indirect[i + 1], 0ul);
         }
 
-        if (!payload) return true;
         var data = OwnData(request, count);
+        if (!payload)
+        {
+            // What an earlier use of the slot named must not look lent to this one: the lender would keep the very pages for
+            // which this request may be waiting.
+            for (int i = 0; i < count; i++) data.Set(i, Extent.Zero);
+            return true;
+        }
+
         for (int i = 0; i < count; i++)
         {
             if (!Pages.TryTake(request.Slot, out var page)) return Undo(request);

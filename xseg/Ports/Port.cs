@@ -191,4 +191,10 @@ public sealed unsafe partial class Port : IDisposable
 
         _waker.Dispose();
     }
+
+    /// <summary>
+    /// Closes this end's file descriptors without a word to the segment, as the kernel does at kill -9. For simulations, which
+    /// then dispose the <see cref="Segment"/>; the port must not be used any more.
+    /// </summary>
+    public void Abandon() => _waker.Dispose();
 }

@@ -128,7 +128,7 @@ internal static class BenchCommand
         {
             try
             {
-                Segment.Destroy(directory);
+                SegmentOpener.Destroy(directory);
             }
             catch (XsegException)
             {

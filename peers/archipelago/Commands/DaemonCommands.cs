@@ -129,7 +129,7 @@ internal static class DaemonCommands
 
         if (discard && !request.KeepSegment && Segment.Exists(segment))
         {
-            Segment.Destroy(segment);
+            await DestroyAsync(segment, cancel);
             Invocation.Write($"segment {segment} is removed");
         }
 
@@ -186,6 +186,24 @@ internal static class DaemonCommands
         {
             if (waited.Elapsed > EndLimit) throw new ErrnoException(Errno.ETIMEDOUT, $"process {pid} stopped its peers but does not end; see its log");
             await Task.Delay(20, cancel);
+        }
+    }
+
+    /// <summary>The kernel locks go with the last thread of the process, which may be a moment after the process looks ended.</summary>
+    private static async Task DestroyAsync(string segment, CancellationToken cancel)
+    {
+        var waited = Stopwatch.StartNew();
+        while (true)
+        {
+            try
+            {
+                SegmentOpener.Destroy(segment);
+                return;
+            }
+            catch (XsegException e) when (e.Errno == Errno.EBUSY && waited.Elapsed < EndLimit)
+            {
+                await Task.Delay(20, cancel);
+            }
         }
     }
 

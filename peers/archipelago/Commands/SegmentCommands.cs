@@ -85,7 +85,7 @@ internal static class SegmentCommands
     {
         string path = Common.SegmentPath(invocation);
         if (!invocation.Has("--discard-dirty")) RefuseDirty(path);
-        Segment.Destroy(path);
+        SegmentOpener.Destroy(path);
         Invocation.Write($"segment {path} is removed");
         return Task.FromResult(ExitCode.Ok);
     }

@@ -71,11 +71,12 @@ internal sealed partial class PeerProcess
             using var exporter = OtlpExport.Start(_config.Metrics, $"{Environment.MachineName}:{_name}", Version);
             await _reactor.RunAsync(StartPeersAsync);
             await MakeFirstVolumeAsync();
-            _config.State.Announce(control.SocketPath);
             _status.State = "running";
             _manager.Ready();
             _log.LogInformation("running: {Peers}; control plane {Socket}", string.Join(", ", _made.Select(m => m.Kind.Name)), control.SocketPath);
             if (_standsAlone) Greeting.Print(_config, await VolumeNamesAsync(), control.SocketPath);
+            // Last: whoever waits for the start sees it by this.
+            _config.State.Announce(control.SocketPath);
             using var watchdog = StartWatchdog();
             await ServeAsync();
         }

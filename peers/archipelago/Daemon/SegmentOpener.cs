@@ -52,13 +52,20 @@ internal static class SegmentOpener
         if (dirty > 0) return $"segment {segment.DirectoryPath} is kept: it holds {dirty} dirty pages";
         try
         {
-            Segment.Destroy(segment.DirectoryPath);
+            Destroy(segment.DirectoryPath);
             return $"segment {segment.DirectoryPath} is removed";
         }
         catch (XsegException e) when (e.Errno is XsegErrno.EBUSY or XsegErrno.ENOENT)
         {
             return $"segment {segment.DirectoryPath} is kept: other processes use it";
         }
+    }
+
+    /// <summary>Removes a segment and, if nothing else is in it, its directory.</summary>
+    internal static void Destroy(string directory)
+    {
+        Segment.Destroy(directory);
+        if (!Directory.EnumerateFileSystemEntries(directory).Any()) Directory.Delete(directory);
     }
 
     private static Segment Create(string directory, SegmentOptions sizes, ILogger log)

@@ -76,6 +76,7 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
         catch
         {
             reactor.Remove(context.Poller);
+            // Before its descriptor is closed, which may be somebody else's next.
             watch?.Dispose();
             port.Dispose();
             throw;
@@ -91,9 +92,19 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
         while (_hosted.Count > 0)
         {
             var hosted = _hosted[^1];
-            await hosted.Plan.Peer.StopAsync();
+            // First no new requests: those of other processes stay queued, for a successor; what is answered from here on would not be covered by the last flush.
             hosted.Context.Poller.StopServing();
-            while (hosted.Context.Statistics.InFlight > 0) await reactor.Delay(TimeSpan.FromMilliseconds(1));
+            try
+            {
+                while (hosted.Context.Statistics.InFlight > 0) await reactor.Delay(TimeSpan.FromMilliseconds(1));
+                await hosted.Plan.Peer.StopAsync();
+            }
+            catch
+            {
+                hosted.Context.Poller.Serve(hosted.Plan.Peer);
+                throw;
+            }
+
             _local[hosted.Context.Port.Number] = null;
             reactor.Remove(hosted.Context.Poller);
             hosted.Watch.Dispose();

@@ -54,6 +54,8 @@ public sealed class Reactor : IReactor, IDisposable
     public long Parks { get; private set; }
     /// <summary>Rounds of the loop.</summary>
     public long Rounds { get; private set; }
+    /// <summary>Descriptors that are watched.</summary>
+    internal int Watches => _epoll.Count;
 
     /// <inheritdoc/>
     public void Post(Action<object?> action, object? state)

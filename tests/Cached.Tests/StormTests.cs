@@ -1,0 +1,50 @@
+using System.Diagnostics;
+using Archipelago.Cached.Tests.Model;
+using Xunit.Abstractions;
+
+namespace Archipelago.Cached.Tests;
+
+/// <summary>
+/// Thousands of random runs against the model. A failure names its seed: set STORM_SEED=kind:seed to run that one alone, or
+/// STORM_SEEDS to change their number.
+/// </summary>
+public sealed class StormTests(ITestOutputHelper output)
+{
+    [Fact]
+    public void RandomRequestsAreLinearizable() => Run("plain", 700, new StormOptions());
+
+    [Fact]
+    public void BlockerErrorsLoseNothingAcknowledged() => Run("errors", 500, new StormOptions { Errors = true });
+
+    [Fact]
+    public void WhatWasFlushedSurvivesTheHost() => Run("host", 400, new StormOptions { Volatile = true });
+
+    [Fact]
+    public void WhatWasFlushedSurvivesTheHostDespiteErrors() => Run("hosterrors", 400, new StormOptions { Volatile = true, Errors = true });
+
+    [Fact]
+    public void KilledCacheLosesNothingAcknowledged() => Run("kill", 400, new StormOptions { Kills = 1, Placement = Placement.Apart });
+
+    [Fact]
+    public void RepeatedKillsAndErrorsLoseNothingAcknowledged() => Run("kills", 300, new StormOptions { Kills = 5, Errors = true, Volatile = true, Operations = 250, Placement = Placement.Apart });
+
+    private void Run(string kind, int seeds, StormOptions options)
+    {
+        string? only = Environment.GetEnvironmentVariable("STORM_SEED");
+        if (only != null && !only.StartsWith(kind + ":", StringComparison.Ordinal)) return;
+        if (Environment.GetEnvironmentVariable("STORM_SEEDS") is { } wanted) seeds = int.Parse(wanted, System.Globalization.CultureInfo.InvariantCulture);
+        var (first, last) = only == null ? (1ul, (ulong)seeds) : (ulong.Parse(only.AsSpan(kind.Length + 1), System.Globalization.CultureInfo.InvariantCulture), 0ul);
+        if (only != null) last = first;
+        var watch = Stopwatch.StartNew();
+        long steps = 0;
+        for (ulong seed = first; seed <= last; seed++)
+        {
+            using var storm = new Storm(seed, options);
+            if (Environment.GetEnvironmentVariable("STORM_TRACE") is { } trace) File.WriteAllText(trace, $"{kind}:{seed}");
+            storm.Run();
+            steps += storm.Rig.World.Steps;
+        }
+
+        output.WriteLine($"{kind}: {last - first + 1} seeds, {steps} steps, {watch.Elapsed.TotalSeconds:f1} s");
+    }
+}

@@ -1,0 +1,96 @@
+using Xunit;
+
+namespace Archipelago.Cli.Tests;
+
+/// <summary>`up` as a newcomer uses it, with the real executable and real clients.</summary>
+public sealed class UpTests : IDisposable
+{
+    private readonly Chain _chain = new();
+
+    public void Dispose() => _chain.Dispose();
+
+    [Fact]
+    public void The_embedded_default_serves_a_volume_that_fio_verifies_and_ends_in_order()
+    {
+        var up = _chain.Start(["up", .. Chain.Small]);
+        Assert.Contains(_chain.Uri("demo"), _chain.Log, StringComparison.Ordinal);
+        _chain.Fio("demo", "--rw=randrw").Good();
+
+        var second = _chain.Run("up");
+        Assert.Equal(1, second.Code);
+        Assert.Contains("EBUSY", second.Error, StringComparison.Ordinal);
+        Assert.Contains($"{up.Id}", second.Error, StringComparison.Ordinal);
+
+        var status = _chain.Run("status", "--json").Good().Json;
+        Assert.True(status.GetProperty("running").GetBoolean());
+        Assert.Equal(up.Id, status.GetProperty("processes")[0].GetProperty("pid").GetInt32());
+        Assert.All(status.GetProperty("ports").EnumerateArray(), port => Assert.Equal("alive", port.GetProperty("state").GetString()));
+        Assert.True(_chain.Run("cache", "stats", "--json").Good().Json.GetProperty("writes").GetInt64() > 0);
+        Assert.True(_chain.Run("segment", "info", "--json").Good().Json.GetProperty("pages").GetInt64() > 8192);
+        Assert.Equal(System.Text.Json.JsonValueKind.Array, _chain.Run("segment", "requests", "--json").Good().Json.ValueKind);
+
+        _chain.Run("down").Good();
+        up.WaitForExit();
+        Assert.Equal(0, up.ExitCode);
+        Assert.False(Xseg.Memory.Segment.Exists(_chain.Segment));
+        Assert.Equal(1, _chain.Run("status").Code);
+    }
+
+    [Fact]
+    public void Volumes_are_created_listed_resized_and_deleted()
+    {
+        _chain.Start(["up", .. Chain.Small]);
+        _chain.Run("volume", "create", "vm1", "16M").Good();
+        var names = _chain.Run("volume", "list", "--json").Good().Json.GetProperty("volumes").EnumerateArray().Select(v => v.GetProperty("name").GetString());
+        Assert.Equal(["demo", "vm1"], names);
+        Assert.Contains("vm1", _chain.Run("volume", "list").Good().Output, StringComparison.Ordinal);
+
+        var again = _chain.Run("volume", "create", "vm1", "16M");
+        Assert.Equal(1, again.Code);
+        Assert.Contains("EEXIST", again.Error, StringComparison.Ordinal);
+
+        Assert.Equal(32 << 20, _chain.Run("volume", "resize", "vm1", "32M", "--json").Good().Json.GetProperty("size").GetInt64());
+        Assert.Equal(1, _chain.Run("volume", "resize", "vm1", "8M").Code);
+        _chain.Run("volume", "resize", "vm1", "8M", "--shrink").Good();
+        Assert.Equal($"{8 << 20}", _chain.Execute("nbdinfo", "--size", _chain.Uri("vm1")).Good().Output.Trim());
+        _chain.Run("volume", "delete", "vm1").Good();
+        Assert.Contains("ENOENT", _chain.Run("volume", "info", "vm1").Error, StringComparison.Ordinal);
+        Assert.Equal(2, _chain.Run("volume", "create", "x", "1Q").Code);
+    }
+
+    [Fact]
+    public void What_was_flushed_before_kill_9_is_there_after_the_next_start()
+    {
+        var first = _chain.Start(["up", .. Chain.Small]);
+        _chain.Fio("demo", "--rw=write", "--do_verify=0", "--end_fsync=1").Good();
+        Chain.Signal(first, Chain.SigKill);
+        first.WaitForExit();
+        Assert.True(Xseg.Memory.Segment.Exists(_chain.Segment));
+        Assert.Contains("takes it over", _chain.Run("status").Output, StringComparison.Ordinal);
+
+        _chain.Start(["up", .. Chain.Small]);
+        Assert.Contains("segment of a former run found", _chain.Log, StringComparison.Ordinal);
+        _chain.Fio("demo", "--rw=read", "--verify_only=1").Good();
+        _chain.Run("down").Good();
+    }
+
+    [Fact]
+    public void A_term_signal_drains_as_down_does()
+    {
+        var up = _chain.Start(["up", .. Chain.Small]);
+        _chain.Fio("demo", "--rw=write", "--do_verify=0").Good();
+        Chain.Signal(up, Chain.SigTerm);
+        up.WaitForExit();
+        Assert.Equal(0, up.ExitCode);
+        Assert.False(Xseg.Memory.Segment.Exists(_chain.Segment));
+    }
+
+    [Fact]
+    public void Detached_it_returns_when_all_runs()
+    {
+        var detached = _chain.Run(["up", "--detach", .. Chain.Small]);
+        Assert.True(detached.Code == 0, detached.Error);
+        Assert.Equal("64 MiB", _chain.Run("volume", "list").Good().Output.Split('\n')[1][4..].Trim().Split("  ")[0]);
+        _chain.Run("down").Good();
+    }
+}
