@@ -12,6 +12,7 @@ const string Usage = """
       --rounds N     rounds of each comparison, default 7
       --seconds S    length of one run
       --results DIR  where NAME.json and NAME.svg go, default bench/results
+      --only TEXT    peak, nbd: only cells whose name contains it
       --store NAME   rados: memstore (default) or bluestore
       --rados SCRIPT rados: path of deploy/dev-rados.sh
     """;

@@ -7,7 +7,7 @@ namespace Archipelago.Experiments;
 internal sealed class UsageException(string message) : Exception(message);
 
 /// <summary>What was asked for on the command line.</summary>
-internal sealed record Settings(string Name, bool Quick, int? Rounds, double? Seconds, string Results, string Store, string RadosScript)
+internal sealed record Settings(string Name, bool Quick, int? Rounds, double? Seconds, string Results, string Store, string RadosScript, string Only)
 {
     /// <summary>Core of the client; servers of all sides get <see cref="ServerCore"/>.</summary>
     internal const int ClientCore = 0;
@@ -16,12 +16,15 @@ internal sealed record Settings(string Name, bool Quick, int? Rounds, double? Se
 
     internal RoundRunner Runner => new(Rounds ?? (Quick ? 3 : 7));
 
+    /// <summary>True if the cell is to be measured: <c>--only</c> names a part of its name.</summary>
+    internal bool Wants(string cell) => cell.Contains(Only, StringComparison.Ordinal);
+
     /// <summary>Length of a run.</summary>
     internal TimeSpan Length(double usual, double quick) => TimeSpan.FromSeconds(Seconds ?? (Quick ? quick : usual));
 
     internal static Settings Parse(string[] args)
     {
-        var (name, quick, rounds, seconds, results, store, script) = ("", false, (int?)null, (double?)null, "bench/results", "memstore", "deploy/dev-rados.sh");
+        var (name, quick, rounds, seconds, results, store, script, only) = ("", false, (int?)null, (double?)null, "bench/results", "memstore", "deploy/dev-rados.sh", "");
         for (int i = 0; i < args.Length; i++)
         {
             string Value() => ++i < args.Length ? args[i] : throw new UsageException($"{args[i - 1]}: expected a value");
@@ -32,6 +35,7 @@ internal sealed record Settings(string Name, bool Quick, int? Rounds, double? Se
                 case "--seconds": seconds = Number("--seconds", Value(), 0.1); break;
                 case "--results": results = Value(); break;
                 case "--store": store = Value(); break;
+                case "--only": only = Value(); break;
                 case "--rados": script = Value(); break;
                 case var option when option.StartsWith('-'): throw new UsageException($"unknown option {option}");
                 case var word when name.Length == 0: name = word; break;
@@ -41,7 +45,7 @@ internal sealed record Settings(string Name, bool Quick, int? Rounds, double? Se
 
         if (store is not ("memstore" or "bluestore")) throw new UsageException($"--store: expected memstore or bluestore, found {store}");
         if (Environment.ProcessorCount < 2) throw new UsageException("two cores are needed: client and server are pinned to one each");
-        return new Settings(name, quick, rounds, seconds, Path.GetFullPath(results), store, Path.GetFullPath(script));
+        return new Settings(name, quick, rounds, seconds, Path.GetFullPath(results), store, Path.GetFullPath(script), only);
     }
 
     private static double Number(string option, string text, double least) =>

@@ -74,6 +74,7 @@ internal static class NbdServers
         foreach (string op in new[] { "randread", "randwrite" })
         {
             string cell = $"{op[4..]} depth {depth}, {connections} conn";
+            if (!settings.Wants(cell)) continue;
             var series = report.Add(settings.Runner.Run(cell, [.. servers.Select(server => new Side(server.Name, () => Once(server, op, depth, connections, length)))]));
             string best = Quartiles.Of(series.Of(Nbdkit, "rate")).Median >= Quartiles.Of(series.Of(Qemu, "rate")).Median ? Nbdkit : Qemu;
             foreach (var (ours, all) in ratios)

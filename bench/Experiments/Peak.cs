@@ -18,19 +18,18 @@ internal static class Peak
         var report = new Report("peak", $"bench -> cached -> memd; {Objects} objects of 4 MiB in a cache of 1 GiB, random, each block once per pass; client on core 0, cached and memd on core 1, both spin", settings.Quick);
         using var chain = NewChain("cached.dirty-age=1h", "cached.destage-ratio=70%");
         Fill(chain);
-        var rounds = settings.Runner;
 
         foreach (int depth in new[] { 16, 1 })
         {
             double aim = depth == 16 ? 2.5e6 : 0.6e6;
-            Cell(report, chain, rounds, $"read 4 KiB, depth {depth}", Options(BenchOp.Read, 4096, depth, length), aim);
-            Cell(report, chain, rounds, $"write 4 KiB, depth {depth}", Options(BenchOp.Write, 4096, depth, length), aim);
+            Cell(report, settings, chain, $"read 4 KiB, depth {depth}", Options(BenchOp.Read, 4096, depth, length), aim);
+            Cell(report, settings, chain, $"write 4 KiB, depth {depth}", Options(BenchOp.Write, 4096, depth, length), aim);
         }
 
-        Cell(report, chain, rounds, "read 64 KiB, depth 16, untouched", Options(BenchOp.Read, 65536, 16, length), 1e6);
-        CopyOut(report, chain, rounds, length);
+        Cell(report, settings, chain, "read 64 KiB, depth 16, untouched", Options(BenchOp.Read, 65536, 16, length), 1e6);
+        if (settings.Wants("copied out")) CopyOut(report, chain, settings.Runner, length);
         chain.Stop();
-        UsualDestaging(report, rounds, length);
+        if (settings.Wants("usual destaging")) UsualDestaging(report, settings, length);
         string[] cells = [.. report.Series.Select(series => series.Cell)];
         Plot.Bars(Path.Combine(settings.Results, "peak.svg"), "peak: requests/s, median of rounds, quartiles", "M requests/s", cells, ["cached"],
             (cell, side) => Quartiles.Of(report.Series.First(series => series.Cell == cell).Of(side, "rate")), 1e6);
@@ -52,9 +51,10 @@ internal static class Peak
         Core = Settings.ClientCore, Spin = Spin,
     };
 
-    private static void Cell(Report report, Chain chain, RoundRunner rounds, string cell, BenchOptions options, double? aim)
+    private static void Cell(Report report, Settings settings, Chain chain, string cell, BenchOptions options, double? aim)
     {
-        var series = report.Add(rounds.Run(cell, new Side("cached", () => chain.Measure(options))));
+        if (!settings.Wants(cell)) return;
+        var series = report.Add(settings.Runner.Run(cell, new Side("cached", () => chain.Measure(options))));
         report.Add(new Figure($"{cell}: requests/s", Quartiles.Of(series.Of("cached", "rate")), "/s", aim));
         if (series.Has("cached", "rateFlushed"))
             report.Add(new Figure($"{cell}: requests/s, final FLUSH counted", Quartiles.Of(series.Of("cached", "rateFlushed")), "/s"));
@@ -83,11 +83,11 @@ internal static class Peak
     }
 
     /// <summary>The same writes with cached's usual watermarks: what destaging beside them costs. Its own chain.</summary>
-    private static void UsualDestaging(Report report, RoundRunner rounds, TimeSpan length)
+    private static void UsualDestaging(Report report, Settings settings, TimeSpan length)
     {
         using var chain = NewChain();
         Fill(chain);
-        Cell(report, chain, rounds, "write 4 KiB, depth 16, usual destaging", Options(BenchOp.Write, 4096, 16, length), null);
+        Cell(report, settings, chain, "write 4 KiB, depth 16, usual destaging", Options(BenchOp.Write, 4096, 16, length), null);
         chain.Stop();
     }
 }

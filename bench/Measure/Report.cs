@@ -75,14 +75,17 @@ internal sealed class Report(string name, string what, bool quick)
         ["extra"] = _extra,
     };
 
+    // A run in which nothing was answered has no CPU time per request; JSON has no infinity.
+    private static JsonNode? Number(double value) => double.IsFinite(value) ? JsonValue.Create(value) : null;
+
     private static JsonNode? FigureJson(Figure figure)
     {
         var node = new JsonObject
         {
             ["name"] = figure.Name,
             ["unit"] = figure.Unit,
-            ["median"] = figure.Value.Median,
-            ["quartiles"] = new JsonArray(figure.Value.Lower, figure.Value.Upper),
+            ["median"] = Number(figure.Value.Median),
+            ["quartiles"] = new JsonArray(Number(figure.Value.Lower), Number(figure.Value.Upper)),
         };
         if (figure.Aim is not { } aim) return node;
         node["aim"] = (figure.AtMost ? "<= " : ">= ") + aim.ToString(CultureInfo.InvariantCulture);
@@ -101,9 +104,9 @@ internal sealed class Report(string name, string what, bool quick)
                 var quartiles = Quartiles.Of(series.Of(side, figure));
                 figures[figure] = new JsonObject
                 {
-                    ["median"] = quartiles.Median,
-                    ["quartiles"] = new JsonArray(quartiles.Lower, quartiles.Upper),
-                    ["runs"] = new JsonArray([.. series.Of(side, figure).Select(value => (JsonNode?)JsonValue.Create(value))]),
+                    ["median"] = Number(quartiles.Median),
+                    ["quartiles"] = new JsonArray(Number(quartiles.Lower), Number(quartiles.Upper)),
+                    ["runs"] = new JsonArray([.. series.Of(side, figure).Select(Number)]),
                 };
             }
 
