@@ -55,15 +55,15 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         // What is deleted need not be brought down first: a full blocker could never be emptied.
         status = op == XsegOp.Delete ? await HoldDirtyAsync(of) : await HoldAsync(of);
         bool existed = of.DirtyPages > 0;
-        if (status == 0) status = await ForwardAsync(request);
+        var (start, end) = op switch
+        {
+            XsegOp.Truncate => ((long)length, (long)RequestSlot.MaxData),
+            XsegOp.Delete => (0L, (long)RequestSlot.MaxData),
+            _ => ((long)offset, (long)(offset + length)),
+        };
+        if (status == 0) status = await ForwardOverAsync(request, of, start, end);
         if (status == 0)
         {
-            var (start, end) = op switch
-            {
-                XsegOp.Truncate => ((long)length, (long)RequestSlot.MaxData),
-                XsegOp.Delete => (0L, (long)RequestSlot.MaxData),
-                _ => ((long)offset, (long)(offset + length)),
-            };
             if (end > start) store.Drop(of, start, end);
             if (op == XsegOp.Delete && existed) request.Serviced = 1;
             if (!ranged) of.Exists = op == XsegOp.Delete ? Existence.Missing : Existence.Yes;
@@ -126,7 +126,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
             if (status == 0) status = next;
         }
 
-        if (status == 0) status = await ForwardAsync(request);
+        if (status == 0) status = await ForwardOverAsync(request, target, 0, RequestSlot.MaxData);
         if (status == 0)
         {
             store.Drop(target, 0, RequestSlot.MaxData);
@@ -183,7 +183,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         status = await HoldAsync(of);
         if (status == 0)
         {
-            status = await ForwardAsync(request);
+            status = await ForwardOverAsync(request, of, (long)offset, (long)(offset + length));
             // Also what failed may be in the blocker in part. An object of another flow is given up, to be that one's from now on.
             bool foreign = of.Flow.Index != request.Flow;
             if (foreign) store.DropStable(of);
@@ -206,6 +206,18 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         context.Free(child);
         if (of.Exists == Existence.Unknown && status is 0 or XsegErrno.ENOENT) of.Exists = status == 0 ? Existence.Yes : Existence.Missing;
         return status == XsegErrno.ENOENT ? 0 : status;
+    }
+
+    /// <summary>
+    /// Has the blocker change the bytes [start, end) of an object that this request holds. Whatever becomes of it, the cache and
+    /// the blocker do not come to say different things (see <see cref="Store.Redirty"/>).
+    /// </summary>
+    private ValueTask<int> ForwardOverAsync(in Request request, CachedObject of, long start, long end)
+    {
+        // Zeros of an object that does not exist must not bring it into being.
+        if (of.Exists == Existence.Missing) store.DropStable(of);
+        else store.Redirty(of, start, end);
+        return ForwardAsync(request);
     }
 
     /// <summary>Passes a request on to the blocker as it is, with its pages, and takes the answer over.</summary>

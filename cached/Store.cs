@@ -240,6 +240,25 @@ internal sealed unsafe class Store
         }
     }
 
+    /// <summary>
+    /// Marks what is cached of the bytes [start, end) as dirty, before the blocker is asked to change them in another way. If
+    /// that fails, or we die with it, nobody knows how far it came: then what the cache says becomes true again. If it succeeds
+    /// the caller drops the range.
+    /// </summary>
+    internal void Redirty(CachedObject of, long start, long end)
+    {
+        for (int bucket = (int)(start >> 12); of.Pages > 0 && bucket < (int)((end + 4095) >> 12); bucket++)
+        {
+            uint page = Lookup(of, bucket, false, out var masks, out _);
+            if (page == 0) continue;
+            byte range = SectorMasks.Range((int)Math.Max(start - ((long)bucket << 12), 0), (int)Math.Min(end - ((long)bucket << 12), 4096));
+            byte dirty = (byte)(masks.Dirty | (masks.Valid & range));
+            if (dirty == masks.Dirty) continue;
+            Shared.Store(ref _segment.PageAt(page)->Masks, (masks with { Dirty = dirty, Written = (byte)(masks.Written & ~dirty) }).Packed);
+            MarkDirty(of, bucket);
+        }
+    }
+
     /// <summary>Forgets the bytes [start, end) of an object, 512 B aligned: they are gone, or others, in the blocker.</summary>
     internal void Drop(CachedObject from, long start, long end)
     {
@@ -278,10 +297,10 @@ internal sealed unsafe class Store
     /// they are not: too much is dirty, or lent.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool EnsureFree(int pages) => _port.Pages.Count >= pages + Reserve || Reclaim(pages);
+    internal bool EnsureFree(int pages) => _port.Pages.Count >= pages + Reserve || MakeRoom(pages);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private bool Reclaim(int pages)
+    private bool MakeRoom(int pages)
     {
         if (_port.Limbo.Count > 0) _port.Limbo.Drain();
         int missing = pages + (2 * Reserve) - _port.Pages.Count - _port.Limbo.Count;
