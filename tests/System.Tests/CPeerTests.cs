@@ -20,7 +20,7 @@ public sealed class CPeerTests : IDisposable
             Path.Combine(Chain.Source, "tests/cpeer/cpeer.c")).Good();
         _chain.Start(["up", .. Chain.Small]);
         var fio = _chain.BeginFio("demo", "--rw=randrw");
-        for (int i = 0; i < 3; i++) _chain.Execute(program, _chain.Segment, route, $"c-object-{i}", "1", "4").Good();
+        for (int i = 0; i < 3; i++) _chain.Execute(program, _chain.Segment, route, $"c-object-{i}", "demo", "4").Good();
         fio.End().Good();
         Assert.DoesNotContain(_chain.Run("segment", "requests", "--json").Good().Json.EnumerateArray(), r => r.GetProperty("issuer").GetString()!.Contains("cpeer", StringComparison.Ordinal));
         _chain.Run("segment", "fsck").Good();

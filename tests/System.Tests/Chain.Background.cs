@@ -64,9 +64,9 @@ internal sealed partial class Chain
     internal string PortState(string port) =>
         Run("segment", "ports", "--json").Good().Json.EnumerateArray().First(p => p.GetProperty("name").GetString() == port).GetProperty("state").GetString()!;
 
-    /// <summary>Stamps blocks of a volume, or checks the stamps (see stamps.py).</summary>
-    internal Background Stamps(string what, string volume, string record, params string[] more) =>
-        Begin("/usr/bin/python3", [Path.Combine(AppContext.BaseDirectory, "stamps.py"), what, Uri(volume), record, .. more]);
+    /// <summary>Stamps blocks of an export, or checks the stamps (see stamps.py).</summary>
+    internal Background Stamps(string what, string uri, string record, params string[] more) =>
+        Begin("/usr/bin/python3", [Path.Combine(AppContext.BaseDirectory, "stamps.py"), what, uri, record, .. more]);
 
     private static string FindSource()
     {

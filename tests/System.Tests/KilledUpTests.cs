@@ -20,7 +20,7 @@ public sealed class KilledUpTests : IDisposable
         var process = _chain.Start(up);
         for (int round = 0; round < 5; round++)
         {
-            var stamps = _chain.Stamps("write", "demo", record, $"{flushEvery}");
+            var stamps = _chain.Stamps("write", _chain.Uri("demo"), record, $"{flushEvery}");
             stamps.WaitForOutput("acknowledged", 1 + random.Next(8));
             Thread.Sleep(random.Next(300));
             Chain.KillHard(process);
@@ -28,7 +28,7 @@ public sealed class KilledUpTests : IDisposable
             stamps.End().Good();
 
             process = _chain.Start(up);
-            var check = _chain.Stamps("check", "demo", record).End();
+            var check = _chain.Stamps("check", _chain.Uri("demo"), record).End();
             Assert.True(check.Code == 0, $"round {round}: {check.Output}{check.Error}\n{_chain.Log}");
         }
 
@@ -37,7 +37,7 @@ public sealed class KilledUpTests : IDisposable
         _chain.Run("down").Good();
         Assert.False(Xseg.Memory.Segment.Exists(_chain.Segment));
         _chain.Start(up);
-        _chain.Stamps("check", "demo", record).End().Good();
+        _chain.Stamps("check", _chain.Uri("demo"), record).End().Good();
         _chain.Run("down").Good();
     }
 }
