@@ -90,8 +90,10 @@ internal sealed partial class Chain : IDisposable
 
     internal static void Signal(Process process, int signal) => _ = kill(process.Id, signal);
 
-    internal Outcome Fio(string volume, params string[] more) => Execute(
-        "fio", ["--name=v", "--ioengine=nbd", $"--uri={Uri(volume)}", "--bs=4k", "--size=8m", "--iodepth=8", "--verify=crc32c", "--output-format=terse", .. more]);
+    internal Outcome Fio(string volume, params string[] more) => Execute("fio", FioArguments(volume, more));
+
+    private string[] FioArguments(string volume, string[] more) =>
+        ["--name=v", "--ioengine=nbd", $"--uri={Uri(volume)}", "--bs=4k", "--size=8m", "--iodepth=8", "--verify=crc32c", "--output-format=terse", .. more];
 
     public void Dispose()
     {

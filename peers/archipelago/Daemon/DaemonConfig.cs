@@ -77,11 +77,14 @@ internal sealed class DaemonConfig
     internal ReactorOptions ReactorOptions => new() { Name = "reactor", MaximumSpin = Spin };
     internal IReadOnlyList<PeerKind> Enabled => [.. PeerCatalogue.Kinds.Where(k => k.IsEnabled(Config))];
 
-    /// <summary>The control socket; a process of <c>run</c> that is not told another one has one named after its peers.</summary>
+    /// <summary>
+    /// The control socket; a process of <c>run</c> that is not told another one has one named after its peers (and not after them
+    /// alone: nbd.sock is the gateway's).
+    /// </summary>
     internal ControlOptions Control(string name)
     {
         var options = ControlOptions.From(Config);
-        return Config[ControlOptions.Section].IsSet(ControlOptions.SocketOption) ? options : options with { SocketPath = State.File(name + ".sock") };
+        return Config[ControlOptions.Section].IsSet(ControlOptions.SocketOption) ? options : options with { SocketPath = State.File(name == "control" ? "control.sock" : $"control.{name}.sock") };
     }
 
     /// <summary>Sizes of a new segment.</summary>
