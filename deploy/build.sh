@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the executable into out/archipelago. ReadyToRun code makes commands start in about half the time.
+# Builds the executable into out/archipelago, with ReadyToRun code so that nothing is compiled while the first requests come in.
 #
 #   deploy/build.sh [DIR]     DIR: where to put it; default: out in the source tree
 #

@@ -146,6 +146,9 @@ bytes() {                                    # NAME VALUE
 read_settings() {
   store=${STORE:-bluestore} pool=${POOL:-archipelago} port=${MONPORT:-40100} auth=${AUTH:-none}
   case $store in bluestore | filestore | memstore) ;; *) misuse "STORE='$store': expected bluestore, filestore or memstore" ;; esac
+  # With filestore names must fit a file name on any file system; the others take Ceph's default.
+  name_length=2048
+  [ "$store" != filestore ] || name_length=256
   case $auth in none | cephx) ;; *) misuse "AUTH='$auth': expected none or cephx" ;; esac
   [[ $pool =~ ^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$ ]] || misuse "POOL='$pool': expected up to 64 letters, digits, . _ -"
   [[ $port =~ ^[0-9]{4,5}$ ]] && [ "$port" -ge 1024 ] && [ "$port" -le 65400 ] || misuse "MONPORT='$port': expected 1024 to 65400"
@@ -210,8 +213,7 @@ osd_op_num_shards = 2
 osd_op_num_threads_per_shard = 2
 osd_memory_target = 1073741824
 osd_failsafe_full_ratio = .99
-# Names must fit a file name of filestore on any file system.
-osd_max_object_name_len = 256
+osd_max_object_name_len = $name_length
 osd_max_object_namespace_len = 64
 osd_journal = $dir/osd/journal
 osd_journal_size = 1024

@@ -22,6 +22,7 @@ _archipelago() {
             " segment info") path=" segment info" ;;
             " segment ports") path=" segment ports" ;;
             " segment requests") path=" segment requests" ;;
+            " segment fsck") path=" segment fsck" ;;
             " segment destroy") path=" segment destroy" ;;
             " bench") path=" bench" ;;
             " config") path=" config" ;;
@@ -68,6 +69,8 @@ _archipelago() {
         " segment ports --segment") COMPREPLY=($(compgen -d -- "$word")); return ;;
         " segment requests --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
         " segment requests --segment") COMPREPLY=($(compgen -d -- "$word")); return ;;
+        " segment fsck --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
+        " segment fsck --segment") COMPREPLY=($(compgen -d -- "$word")); return ;;
         " segment destroy --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
         " segment destroy --segment") COMPREPLY=($(compgen -d -- "$word")); return ;;
         " bench --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
@@ -116,10 +119,11 @@ _archipelago() {
         " cache stats") words="--state --socket --json --help" ;;
         " cache flush") words="--state --socket --json --help" ;;
         " cache policy") words="default writeback writethrough off --state --socket --json --safe-until-flush --help" ;;
-        " segment") words="info ports requests destroy --help" ;;
+        " segment") words="info ports requests fsck destroy --help" ;;
         " segment info") words="--state --segment --json --help" ;;
         " segment ports") words="--state --segment --json --help" ;;
         " segment requests") words="--state --segment --json --help" ;;
+        " segment fsck") words="--state --segment --json --repair --help" ;;
         " segment destroy") words="--state --segment --discard-dirty --help" ;;
         " bench") words="--state --segment --config --set --in-process --op --read-ratio --pattern --theta --block-size --depth --total --seconds --warm-up --objects --object-size --prefix --volume --route --flow --verify --generation --copy-out --no-flush --full-latency --assert-no-alloc --seed --core --spin --timeout --quiet --json --help" ;;
         " config") words="example check --help" ;;

@@ -11,6 +11,12 @@ namespace Archipelago.Bench;
 /// <summary>One run from OPEN to CLOSE, on the bench's reactor.</summary>
 internal sealed class BenchSession(BenchOptions options, IReactor reactor, BenchDriver driver, bool inProcess)
 {
+    /// <summary>
+    /// The runtime itself allocates an object of 64 bytes now and then (a first park, a method made anew by the JIT). The smallest
+    /// allocation per request, 24 bytes, passes this mark after a dozen requests.
+    /// </summary>
+    private const long OnceBytes = 256;
+
     internal async Task<BenchReport> RunAsync(Action<BenchRun> begun)
     {
         var targets = options.Volume.Length > 0 ? await OpenAsync()
@@ -80,7 +86,7 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
         for (int errno = 0; transfers != null && errno < transfers.Errors.Length; errno++)
             if (transfers.Errors[errno] != 0) errors.Add(Errno.Name(errno), transfers.Errors[errno]);
         var messages = new List<string>(transfers?.Messages ?? []);
-        bool allocated = options.AssertNoAlloc && run.Allocated > 0;
+        bool allocated = options.AssertNoAlloc && run.Allocated > OnceBytes;
         if (allocated) messages.Add($"--assert-no-alloc: {run.Allocated} managed bytes were allocated by {requests} requests");
         return new BenchReport
         {

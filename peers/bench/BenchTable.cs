@@ -81,7 +81,7 @@ public static class BenchTable
         "full-latency", "false", "Time every request. Without it one in 64 is timed, which costs less than a nanosecond per request.");
 
     private static readonly OptionSpec<bool> AssertNoAlloc = Option.Boolean(
-        "assert-no-alloc", "false", "Fail if the bench's thread allocates managed memory in the measured phase.");
+        "assert-no-alloc", "false", "Fail if the bench's thread allocates more managed memory in the measured phase than 256 bytes, which the runtime may need once.");
 
     private static readonly OptionSpec<long> Seed = Option.Integer("seed", "1", 0, long.MaxValue, "Seed of the order and of the content.");
 

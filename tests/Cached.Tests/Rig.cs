@@ -1,5 +1,4 @@
 using Archipelago.Memd;
-using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
 using Archipelago.Simulation;
 using Archipelago.Xseg;
@@ -35,8 +34,14 @@ internal sealed unsafe class Rig : IDisposable
         _directory = Path.Combine(root, $"archipelago-cached-tests-{Environment.ProcessId}-{Interlocked.Increment(ref s_count)}");
         Segment.Create(_directory, new SegmentOptions
         {
-            Ports = 4, SlotsPerPort = slots, Routes = 4, Flows = flows, Objects = objects, Sessions = 1,
-            Pages = clientPages + Options.Pages + sparePages + MemdPages + 64, Prefault = false,
+            Ports = 4,
+            SlotsPerPort = slots,
+            Routes = 4,
+            Flows = flows,
+            Objects = objects,
+            Sessions = 1,
+            Pages = clientPages + Options.Pages + sparePages + MemdPages + 64,
+            Prefault = false,
         }).Dispose();
         World = new SimWorld(seed);
         Memd = new MemdPeer(memd ?? new MemdOptions());

@@ -11,22 +11,22 @@ namespace Archipelago.Cached.Tests;
 public sealed class StormTests(ITestOutputHelper output)
 {
     [Fact]
-    public void RandomRequestsAreLinearizable() => Run("plain", 700, new StormOptions());
+    public void RandomRequestsAreLinearizable() => Run("plain", 300, new StormOptions());
 
     [Fact]
-    public void BlockerErrorsLoseNothingAcknowledged() => Run("errors", 500, new StormOptions { Errors = true });
+    public void BlockerErrorsLoseNothingAcknowledged() => Run("errors", 300, new StormOptions { Errors = true });
 
     [Fact]
-    public void WhatWasFlushedSurvivesTheHost() => Run("host", 400, new StormOptions { Volatile = true });
+    public void WhatWasFlushedSurvivesTheHost() => Run("host", 200, new StormOptions { Volatile = true });
 
     [Fact]
-    public void WhatWasFlushedSurvivesTheHostDespiteErrors() => Run("hosterrors", 400, new StormOptions { Volatile = true, Errors = true });
+    public void WhatWasFlushedSurvivesTheHostDespiteErrors() => Run("hosterrors", 200, new StormOptions { Volatile = true, Errors = true });
 
     [Fact]
-    public void KilledCacheLosesNothingAcknowledged() => Run("kill", 400, new StormOptions { Kills = 1, Placement = Placement.Apart });
+    public void KilledCacheLosesNothingAcknowledged() => Run("kill", 200, new StormOptions { Kills = 1, Placement = Placement.Apart });
 
     [Fact]
-    public void RepeatedKillsAndErrorsLoseNothingAcknowledged() => Run("kills", 300, new StormOptions { Kills = 5, Errors = true, Volatile = true, Operations = 250, Placement = Placement.Apart });
+    public void RepeatedKillsAndErrorsLoseNothingAcknowledged() => Run("kills", 200, new StormOptions { Kills = 5, Errors = true, Volatile = true, Operations = 250, Placement = Placement.Apart });
 
     private void Run(string kind, int seeds, StormOptions options)
     {

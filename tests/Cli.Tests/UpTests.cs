@@ -27,6 +27,7 @@ public sealed class UpTests : IDisposable
         Assert.All(status.GetProperty("ports").EnumerateArray(), port => Assert.Equal("alive", port.GetProperty("state").GetString()));
         Assert.True(_chain.Run("cache", "stats", "--json").Good().Json.GetProperty("writes").GetInt64() > 0);
         Assert.True(_chain.Run("segment", "info", "--json").Good().Json.GetProperty("pages").GetInt64() > 8192);
+        Assert.True(_chain.Run("segment", "fsck", "--json").Good().Json.GetProperty("clean").GetBoolean());
         Assert.Equal(System.Text.Json.JsonValueKind.Array, _chain.Run("segment", "requests", "--json").Good().Json.ValueKind);
 
         _chain.Run("down").Good();
@@ -66,6 +67,7 @@ public sealed class UpTests : IDisposable
         Chain.Signal(first, Chain.SigKill);
         first.WaitForExit();
         Assert.True(Xseg.Memory.Segment.Exists(_chain.Segment));
+        Assert.Contains("DeadPort", _chain.Run("segment", "fsck").Output, StringComparison.Ordinal);
         Assert.Contains("takes it over", _chain.Run("status").Output, StringComparison.Ordinal);
 
         _chain.Start(["up", .. Chain.Small]);

@@ -141,8 +141,8 @@ public sealed unsafe class ObjectTests(MemoryCluster cluster) : IDisposable
         // Length 0 would read the whole object over the buffer's end.
         Assert.Equal(RadosErrno.EINVAL, _client.Pool.Read("a"u8, _client.Memory, 0, 0, null));
         Assert.Equal(0, _client.Queue.InFlight);
-        string tooLongForTheStore = new('n', 400);
-        Assert.Equal(RadosErrno.ENAMETOOLONG, _client.Write(tooLongForTheStore, [1]));
+        string longest = new('n', 512);
+        Assert.Equal(0, _client.Write(longest, [1]));
     }
 
     [Fact]

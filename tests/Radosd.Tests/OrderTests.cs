@@ -155,13 +155,7 @@ public sealed class OrderTests(MemoryCluster cluster)
             cluster.Thaw();
         }
 
-        foreach (var request in new[] { own, everybody })
-        {
-            Assert.Equal(0, client.Wait(request));
-            Assert.True(client.IsAnswered(write));
-        }
-
-        Assert.Equal(0, client.Wait(write));
+        foreach (var request in new[] { own, everybody, write }) Assert.Equal(0, client.Wait(request));
         foreach (var request in new[] { write, own, other, everybody }) client.Free(request);
     }
 

@@ -65,7 +65,8 @@ public sealed unsafe class Limbo
     }
 
     /// <summary>
-    /// As <see cref="Drain"/>, but passes slow readers by: their slots are looked up, and what they do not name is freed.
+    /// As <see cref="Drain"/>, but passes slow readers by: their slots are looked up, and what they do not name is freed. What the
+    /// dead have in hand holds nothing.
     /// Costs a pass over the whole limbo; for when the pool runs dry.
     /// </summary>
     public int DrainPastSlowReaders()
@@ -102,13 +103,18 @@ public sealed unsafe class Limbo
         {
             uint used = Math.Min(Volatile.Read(ref _segment.PortAt(port)->SlotHighWater), (uint)_segment.SlotsPerPort);
             uint first = (uint)port << _segment.SlotShift;
+            bool? isAlive = null;
             for (uint number = first; number < first + used; number++)
             {
                 var slot = _segment.SlotAt(number);
-                if ((SlotState)(byte)Volatile.Read(ref slot->Word) == SlotState.Free) continue;
+                var state = (SlotState)(byte)Volatile.Read(ref slot->Word);
+                if (state == SlotState.Free) continue;
                 ulong epoch = Volatile.Read(ref slot->Epoch);
                 oldest = Math.Min(oldest, epoch);
-                if (named == null || epoch >= below || ++readers > MaxSlowReaders) continue;
+                if (named == null || epoch >= below) continue;
+                // What a dead issuer has in hand nobody reads. (Queued or Running: a living holder may.)
+                if (state is SlotState.Owned or SlotState.Replied && !(isAlive ??= PortTable.IsAlive(_segment, port))) continue;
+                if (++readers > MaxSlowReaders) continue;
                 int count = Math.Min(Request.PagesFor(slot->Offset, Math.Min(slot->Length, RequestSlot.MaxData)), RequestSlot.MaxExtents);
                 for (int i = 0; i < count; i++)
                 {

@@ -126,15 +126,8 @@ internal static class BenchCommand
         }
         finally
         {
-            try
-            {
-                SegmentOpener.Destroy(directory);
-            }
-            catch (XsegException)
-            {
-                // Peers that could not stop hold their ports until this process ends; the files can go all the same.
-                Directory.Delete(directory, recursive: true);
-            }
+            // Private to this process, the lock file included. The memory goes when it is unmapped.
+            Directory.Delete(directory, recursive: true);
         }
     }
 

@@ -2,6 +2,7 @@ using Archipelago.Cli.CommandLine;
 using Archipelago.Cli.Daemon;
 using Archipelago.Runtime;
 using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Recovery;
 
 namespace Archipelago.Cli.Commands;
 
@@ -20,6 +21,13 @@ internal static class SegmentCommands
             Run = PortsAsync,
         },
         new("segment requests", "show the requests that are under way, and those that were kept for inspection") { Options = options, Run = RequestsAsync },
+        new("segment fsck", "check the segment's invariants, and repair what can be")
+        {
+            Description = ["Checks slots, rings, pages and tables against each other, also while peers live, whose work may then show as a finding that is gone at the next check. "
+                + "Exit status 1 if there are faults. --repair needs a segment of which no peer lives."],
+            Options = [.. options, new("--repair", null, "Repairs what is repairable: gives back slots and pages that nobody holds.")],
+            Run = FsckAsync,
+        },
         new("segment destroy", "remove a segment of which no peer lives")
         {
             Description = ["Refused while a peer lives, and if pages are dirty unless --discard-dirty is said."],
@@ -79,6 +87,24 @@ internal static class SegmentCommands
                     $"{r.Slot}/{r.Generation}", r.State, r.Issuer, r.Holder, r.Op, r.Target, $"{r.Offset}", $"{r.Length}", $"{r.Attempts}", r.Status == 0 ? "" : Errno.Name(r.Status), r.Path,
                 ]));
         return Task.FromResult(ExitCode.Ok);
+    }
+
+    private static Task<int> FsckAsync(Invocation invocation, CancellationToken cancel)
+    {
+        using var segment = Common.Join(invocation);
+        var report = invocation.Has("--repair") ? Fsck.Repair(segment) : Fsck.Check(segment);
+        var view = new FsckView(
+            report.IsClean, report.LivePorts, report.SlotsInUse, report.Repaired,
+            [.. report.Findings.Select(f => new FsckLine(f.Kind.ToString(), f.IsFault, f.IsRepairable, f.Text))]);
+        if (invocation.Json) Invocation.WriteJson(view, DaemonJson.Default.FsckView);
+        else
+        {
+            if (view.Findings.Count > 0)
+                Invocation.WriteTable(["KIND", "FAULT", "REPAIRABLE", "WHAT"], view.Findings.Select(f => (string[])[f.Kind, f.Fault ? "yes" : "no", f.Repairable ? "yes" : "no", f.Text]));
+            Invocation.Write($"{(view.Clean ? "clean" : "NOT clean")}: {view.LivePorts} ports served, {view.SlotsInUse} slots in use, {view.Repaired} repaired");
+        }
+
+        return Task.FromResult(view.Clean ? ExitCode.Ok : ExitCode.Failed);
     }
 
     private static Task<int> DestroyAsync(Invocation invocation, CancellationToken cancel)

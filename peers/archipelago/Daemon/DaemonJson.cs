@@ -38,6 +38,12 @@ internal sealed record SegmentInfo(
     string Directory, string CreationId, long Bytes, uint Pages, IReadOnlyDictionary<string, long> PagesByState, long DirtyPages, int Ports, int SlotsPerPort,
     int Flows, int Objects, ulong Epoch);
 
+/// <summary>A finding of `segment fsck`.</summary>
+internal sealed record FsckLine(string Kind, bool Fault, bool Repairable, string Text);
+
+/// <summary>The answer of `segment fsck`.</summary>
+internal sealed record FsckView(bool Clean, int LivePorts, int SlotsInUse, int Repaired, IReadOnlyList<FsckLine> Findings);
+
 /// <summary>One process and its report; the report is null, and error says why, if it does not answer.</summary>
 internal sealed record ProcessInfo(int Pid, string Socket, StatusReport? Report, string? Error);
 
@@ -52,6 +58,7 @@ internal sealed record FullStatus(string State, bool Running, IReadOnlyList<Proc
 [JsonSerializable(typeof(FlowList))]
 [JsonSerializable(typeof(IReadOnlyList<PortInfo>))]
 [JsonSerializable(typeof(IReadOnlyList<RequestInfo>))]
+[JsonSerializable(typeof(FsckView))]
 [JsonSerializable(typeof(FullStatus))]
 [JsonSerializable(typeof(Dictionary<string, string>))]
 internal sealed partial class DaemonJson : JsonSerializerContext;

@@ -34,7 +34,8 @@ internal static class BlockerKinds
             Direct = section.Get(FiledOptions.DirectOption),
             OpenFiles = (int)section.Get(FiledOptions.OpenFilesOption),
             ReadAtOnce = section.Get(FiledOptions.ReadAtOnceOption),
-        })) { Pages = kind.ShareOf(section) })
+        }))
+        { Pages = kind.ShareOf(section) })
     {
         StateDefaults = [("directory", state => Path.Combine(state, "objects"))],
     };

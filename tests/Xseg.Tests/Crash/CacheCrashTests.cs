@@ -1,4 +1,7 @@
 using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Ports;
+using Archipelago.Xseg.Tests.Ports;
 using Xunit;
 
 namespace Archipelago.Xseg.Tests.Crash;
@@ -223,6 +226,63 @@ public unsafe class CacheCrashTests
                 });
             if (completed) return;
         }
+    }
+
+    /// <summary>
+    /// client → middle → cache, and the middle and the cache die together (one process): the cache's exchange page is in the living
+    /// client's slot, and the child that brought it there is gone. The middle's successor asks again.
+    /// </summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void KilledWhileItAdoptsTogetherWithTheMiddleOne(bool isCacheFirst)
+    {
+        Segment? middleSide = null;
+        Port? middle = null;
+        Killing.BeforeEachStore(
+            () =>
+            {
+                var world = Filled(3);
+                middleSide = world.Join();
+                middle = TestSegment.Bind(middleSide, "middle", 8);
+                world.Write(0, 3, 2, middle.Number);
+                middle.Clients();
+                Assert.True(middle.TryAccept(world.Client.Number, out var parent));
+                Pass(middle, parent, world);
+                return world;
+            },
+            world => world.Cache.Serve(),
+            (world, died) =>
+            {
+                middleSide!.Dispose();
+                world.KillCache();
+                middleSide = world.Join();
+                if (isCacheFirst) world.RecoverCache();
+                middle = TestSegment.Bind(middleSide, "middle", 8);
+                if (!isCacheFirst) world.RecoverCache();
+                world.Cache.Serve();
+                Assert.True(middle.TryReplay(out var parent));
+                Pass(middle, parent, world);
+                world.Cache.Serve();
+                Assert.True(middle.TryReceive(world.Cache.Port.Number, out var child));
+                middle.Reply(parent, child.Status);
+                middle.Free(child);
+                Assert.True(world.Client.TryReceive(middle.Number, out var answer));
+                Assert.Equal(0, answer.Status);
+                world.Client.Free(answer);
+                world.Acknowledge(0, 3, 2);
+                middle.Dispose();
+                world.AssertSound();
+            });
+    }
+
+    private static void Pass(Port middle, in Request parent, World world)
+    {
+        Assert.True(parent.TryData(out var data));
+        var child = middle.New(XsegOp.Write, 0, 3 << 12, world.Flow);
+        middle.SetParent(child, parent);
+        middle.Borrow(child, data, 0);
+        Assert.True(middle.TrySubmit(child, world.Cache.Port.Number));
     }
 
     private static World Filled(int pages)

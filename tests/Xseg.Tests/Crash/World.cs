@@ -74,14 +74,14 @@ internal sealed unsafe class World : IDisposable
     internal void RecoverCache() => Cache = new MiniCache(BindCache());
 
     /// <summary>Claims, fills and submits a write of whole pages that all hold <paramref name="stamp"/>.</summary>
-    internal Request Write(ushort bucket, int count, ulong stamp)
+    internal Request Write(ushort bucket, int count, ulong stamp, int server = -1)
     {
         for (int i = 0; i < count; i++) Possible((ushort)(bucket + i)).Add(stamp);
         var request = Client.New(XsegOp.Write, (ulong)bucket << 12, (ulong)count << 12, Flow);
         Assert.True(Client.TryAttachPages(request, payload: true));
         Assert.True(request.TryData(out var data));
         for (int i = 0; i < count; i++) Fill(Client.Segment, data.Get(i).Page, stamp);
-        Assert.True(Client.TrySubmit(request, Cache.Port.Number));
+        Assert.True(Client.TrySubmit(request, server < 0 ? Cache.Port.Number : server));
         Client.Kick();
         return request;
     }

@@ -66,6 +66,35 @@ public sealed unsafe class LimboTests : IDisposable
         Assert.Equal(1, cache.Limbo.Count);
     }
 
+    /// <summary>A client killed at great depth, that nobody succeeds: nobody reads its loans, and nobody waits for it.</summary>
+    [Fact]
+    public void TheDeadHoldNothingOnceTheirRequestsAreAnswered()
+    {
+        using var many = new TestSegment(slots: 128, pages: 256);
+        var cache = TestSegment.Bind(many.First, "cache", 100);
+        var memory = many.Join();
+        var client = TestSegment.Bind(memory, "client", 10, transient: true);
+        for (int i = 0; i < 70; i++)
+        {
+            var request = client.New(XsegOp.Read, 0, 4096);
+            if (i < 40) client.TrySubmit(request, cache.Number);
+        }
+
+        cache.Clients();
+        while (cache.TryAccept(client.Number, out var request))
+        {
+            Assert.True(request.TryData(out var data));
+            Assert.True(cache.Pages.TryLend(1, out var page));
+            data.Set(0, page);
+            cache.Limbo.Add(page.Page);
+            cache.Reply(request, 0);
+        }
+
+        Assert.Equal(0, cache.Limbo.DrainPastSlowReaders());
+        memory.Dispose();
+        Assert.Equal(40, cache.Limbo.DrainPastSlowReaders());
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

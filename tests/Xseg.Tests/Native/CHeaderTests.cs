@@ -9,6 +9,7 @@ using Xunit;
 namespace Archipelago.Xseg.Tests.Native;
 
 /// <summary>The C header says the same as the C# structures: each field's offset and size, and the hash.</summary>
+[Collection(StartsProcesses.Name)]
 public partial class CHeaderTests
 {
     private static readonly (string Name, Type Type)[] Structures =

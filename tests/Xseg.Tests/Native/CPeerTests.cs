@@ -8,6 +8,7 @@ using Xunit;
 namespace Archipelago.Xseg.Tests.Native;
 
 /// <summary>A peer written in C, in a process of its own.</summary>
+[Collection(StartsProcesses.Name)]
 public sealed class CPeerTests : IDisposable
 {
     private readonly TestSegment _segment = new(pages: 1024);

@@ -1,6 +1,17 @@
 using System.Diagnostics;
+using Xunit;
 
 namespace Archipelago.Xseg.Tests.Native;
+
+/// <summary>
+/// Tests that start processes run alone: between fork and exec a child shares its parent's locks, so that a peer that another test
+/// kills at that instant would seem to live a little longer.
+/// </summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class StartsProcesses
+{
+    internal const string Name = "starts processes";
+}
 
 /// <summary>Programs of <c>tests/cpeer</c>, compiled against <c>xseg.h</c> with the system's C compiler.</summary>
 internal static class CProgram

@@ -193,7 +193,7 @@ public sealed unsafe class FsckTests : IDisposable
             }
         });
         working.Start();
-        for (int i = 0; i < 20; i++) Assert.Empty(Fsck.Check(world.Observer).Findings.Where(finding => finding.IsFault));
+        for (int i = 0; i < 20; i++) Assert.DoesNotContain(Fsck.Check(world.Observer).Findings, finding => finding.IsFault);
         Volatile.Write(ref stop, true);
         working.Join();
         Assert.Null(failure);
