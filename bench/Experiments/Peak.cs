@@ -76,10 +76,13 @@ internal static class Peak
         var read = Options(BenchOp.Read, 65536, 16, length) with { CopyOut = true };
         var series = report.Add(rounds.Run(CopiedOut,
             new Side("cached", () => chain.Measure(read)),
-            new Side("copy loop", () => Chain.Of(chain.Bench(read with { Op = BenchOp.Copy, CopyOut = false })))));
+            new Side("copy loop", () => Chain.Of(chain.Bench(read with { Op = BenchOp.Copy, CopyOut = false }))),
+            new Side("scattered copy loop", () => ScatteredCopy.Run(Objects * 64, length))));
         report.Add(new Figure("64 KiB copied out: bytes/s", Quartiles.Of(series.Of("cached", "bytesPerSecond")), "B/s"));
         report.Add(new Figure("plain copy loop: bytes/s", Quartiles.Of(series.Of("copy loop", "bytesPerSecond")), "B/s"));
+        report.Add(new Figure("copy loop over scattered pages: bytes/s", Quartiles.Of(series.Of("scattered copy loop", "bytesPerSecond")), "B/s"));
         report.Add(new Figure("64 KiB copied out / plain copy loop", series.Ratio("cached", "copy loop", "bytesPerSecond"), "×", 0.8));
+        report.Add(new Figure("64 KiB copied out / copy loop over scattered pages", series.Ratio("cached", "scattered copy loop", "bytesPerSecond"), "×"));
     }
 
     /// <summary>The same writes with cached's usual watermarks: what destaging beside them costs. Its own chain.</summary>
