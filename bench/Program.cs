@@ -13,6 +13,7 @@ const string Usage = """
       --seconds S    length of one run
       --results DIR  where NAME.json and NAME.svg go, default bench/results
       --only TEXT    peak, nbd: only cells whose name contains it
+      --segments DIR where segments are made, default /dev/shm; a tmpfs mounted with huge=advise gives huge pages
       --store NAME   rados: memstore (default) or bluestore
       --rados SCRIPT rados: path of deploy/dev-rados.sh
     """;
@@ -22,6 +23,7 @@ if (args is ["role", "echo", ..]) return EchoRole.Run(args[2..]);
 try
 {
     var settings = Settings.Parse(args);
+    MachineState.Segments = Settings.Segments;
     Console.WriteLine($"{settings.Name}: {MachineState.Describe()}");
     Directory.CreateDirectory(settings.Results);
     var report = settings.Name switch

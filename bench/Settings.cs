@@ -16,6 +16,9 @@ internal sealed record Settings(string Name, bool Quick, int? Rounds, double? Se
 
     internal RoundRunner Runner => new(Rounds ?? (Quick ? 3 : 7));
 
+    /// <summary>Where segments are made: a tmpfs, of huge pages if run.sh could mount one.</summary>
+    internal static string Segments { get; private set; } = "/dev/shm";
+
     /// <summary>True if the cell is to be measured: <c>--only</c> names a part of its name.</summary>
     internal bool Wants(string cell) => cell.Contains(Only, StringComparison.Ordinal);
 
@@ -36,6 +39,7 @@ internal sealed record Settings(string Name, bool Quick, int? Rounds, double? Se
                 case "--results": results = Value(); break;
                 case "--store": store = Value(); break;
                 case "--only": only = Value(); break;
+                case "--segments": Segments = Path.GetFullPath(Value()); break;
                 case "--rados": script = Value(); break;
                 case var option when option.StartsWith('-'): throw new UsageException($"unknown option {option}");
                 case var word when name.Length == 0: name = word; break;

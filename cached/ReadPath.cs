@@ -14,6 +14,8 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
 {
     private const ulong SectorMask = 511;
     private const int Attempts = 3;
+    /// <summary>Buckets that are looked up together.</summary>
+    private const int Ahead = 16;
     private readonly Stack<Fill> _spare = new();
     // Destaging and forwarded requests need slots too.
     private readonly int _depth = Math.Clamp(store.Options.FillDepth, 1, context.Segment.SlotsPerPort / 4);
@@ -56,6 +58,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         int bucket = (int)(offset >> 12);
         for (int i = 0; i < data.Count; i++, bucket++)
         {
+            if (i % Ahead == 0 && data.Count > 1) store.Buckets.Prefetch(of.Entry, bucket, Math.Min(Ahead, data.Count - i));
             uint page = store.Lookup(of, bucket, true, out var masks, out var extent);
             if (page == 0) return false;
             if (masks.Valid != 0xFF && (masks.Valid & Needed(offset, length, bucket)) != Needed(offset, length, bucket)) return false;

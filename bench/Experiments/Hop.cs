@@ -60,7 +60,7 @@ internal static class Hop
 
     private static Figures InProcess(TimeSpan warmUp, TimeSpan length)
     {
-        string directory = $"/dev/shm/archipelago-experiment-{Environment.ProcessId}-in";
+        string directory = $"{Settings.Segments}/archipelago-experiment-{Environment.ProcessId}-in";
         using var logs = LoggingSetup.Create(new LogOptions { Level = LogLevel.Warning });
         try
         {

@@ -16,7 +16,7 @@ internal sealed class Chain : IDisposable
 {
     private static int s_count;
 
-    private readonly string _directory = $"/dev/shm/archipelago-experiment-{Environment.ProcessId}-{Interlocked.Increment(ref s_count)}";
+    private readonly string _directory = $"{Settings.Segments}/archipelago-experiment-{Environment.ProcessId}-{Interlocked.Increment(ref s_count)}";
     private readonly LoggingSetup _logs = LoggingSetup.Create(new LogOptions { Level = LogLevel.Warning });
     private readonly Segment _segment;
     private readonly Daemon _server;
