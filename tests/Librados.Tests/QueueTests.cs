@@ -124,13 +124,14 @@ public sealed unsafe class QueueTests(MemoryCluster cluster)
         var data = new byte[4096];
         long least = long.MaxValue;
         // Other threads of the process allocate now and then; what an operation allocates shows in every round.
-        for (int round = 0; round < 20 && least > 0; round++)
+        for (int round = 0; round < 20 && least >= operations; round++)
         {
             long before = GC.GetTotalAllocatedBytes(precise: true);
             Run();
             least = Math.Min(least, GC.GetTotalAllocatedBytes(precise: true) - before);
         }
-        Assert.Equal(0, least);
+        // Less than a byte an operation: the runtime's own threads are in the count.
+        Assert.InRange(least, 0, operations - 1);
 
         void Run()
         {

@@ -170,8 +170,8 @@ public sealed class ResourceTests
         before = await server.OnReactor(GC.GetAllocatedBytesForCurrentThread);
         for (int i = 0; i < 200; i++) Round();
         long after = await server.OnReactor(GC.GetAllocatedBytesForCurrentThread);
-        // 38,400 requests; what is left is the question itself, and a queue of the reactor that may grow once.
-        Assert.InRange(after - before, 0, bare + 4096);
+        // 38,400 requests; what is left is the question itself, and queues of the reactor that may grow: less than half a byte a request.
+        Assert.InRange(after - before, 0, bare + 16384);
     }
 
     [Fact]
