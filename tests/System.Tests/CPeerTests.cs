@@ -20,6 +20,7 @@ public sealed class CPeerTests : IDisposable
             Path.Combine(Chain.Source, "tests/cpeer/cpeer.c")).Good();
         _chain.Start(["up", .. Chain.Small]);
         var fio = _chain.BeginFio("demo", "--rw=randrw");
+        _chain.WaitForRequests(1); // the flow of a volume exists when somebody has opened it
         for (int i = 0; i < 3; i++) _chain.Execute(program, _chain.Segment, route, $"c-object-{i}", "demo", "4").Good();
         fio.End().Good();
         Assert.DoesNotContain(_chain.Run("segment", "requests", "--json").Good().Json.EnumerateArray(), r => r.GetProperty("issuer").GetString()!.Contains("cpeer", StringComparison.Ordinal));

@@ -25,9 +25,13 @@ public sealed class StoppedPeerTests : IDisposable
         Assert.Equal("alive", _chain.PortState("filed.0"));
         Assert.Equal("alive", _chain.PortState("vlmcd.0"));
 
+        // Neither its control socket nor, with another socket, its port.
         var second = _chain.Run(["run", "cached", .. Chain.Small]);
         Assert.Equal(1, second.Code);
-        Assert.Contains("EBUSY", second.Error, StringComparison.Ordinal);
+        Assert.Contains("EADDRINUSE", second.Output + second.Error, StringComparison.Ordinal);
+        second = _chain.Run(["run", "cached", .. Chain.Small, "--set", $"control.socket={_chain.Root}/second.sock"]);
+        Assert.Equal(1, second.Code);
+        Assert.Contains($"EBUSY: port 'cached.0' is bound by process {cached.Id}", second.Output + second.Error, StringComparison.Ordinal);
         Assert.Equal("hung", _chain.PortState("cached.0"));
         Assert.False(fio.HasExited, "its requests wait");
 
