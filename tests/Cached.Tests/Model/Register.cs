@@ -73,11 +73,13 @@ internal sealed class Register
         return true;
     }
 
-    /// <summary>Takes over what the sector of a copied object may hold. Both are settled.</summary>
-    internal void CopyOf(Register source, long now)
+    /// <summary>
+    /// Takes over what the sector of a copied object may hold. Both are settled. A copy that failed may have taken effect, in part.
+    /// </summary>
+    internal void CopyOf(Register source, long now, bool succeeded)
     {
         var ids = source._values.Where(value => value.Gone == Never).Select(value => value.Id).ToHashSet();
-        foreach (var value in _values)
+        foreach (var value in succeeded ? _values : [])
         {
             value.Gone = Math.Min(value.Gone, now);
             value.Superseded = Math.Min(value.Superseded, now);

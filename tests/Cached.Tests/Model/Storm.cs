@@ -346,10 +346,11 @@ internal sealed class Storm : IDisposable
         source.Pending--;
         Require(reply.Status is 0 or XsegErrno.ENOENT || MayFail(reply.Status), $"COPY: errno {reply.Status}");
         Require(!source.SizeKnown || reply.Status == 0 == source.Size >= 0 || MayFail(reply.Status), $"COPY: errno {reply.Status}, source of {source.Size} bytes");
-        if (reply.Status != 0) return;
+        if (reply.Status == XsegErrno.ENOENT) return;
+        bool ok = reply.Status == 0;
         long now = ++_clock;
-        for (int i = 0; i < target.Sectors; i++) target.Registers[i].CopyOf(source.Registers[i], now);
-        (target.Size, target.SizeKnown) = (source.Size, source.SizeKnown);
+        for (int i = 0; i < target.Sectors; i++) target.Registers[i].CopyOf(source.Registers[i], now, ok);
+        (target.Size, target.SizeKnown) = (source.Size, ok && source.SizeKnown);
     }
 
     private bool MayFail(int status) => (_options.Errors && status is XsegErrno.EIO or XsegErrno.ENOSPC) || (_options.Kills > 2 && status == XsegErrno.EIO);
