@@ -90,7 +90,7 @@ public sealed class RadosTests(DiskCluster cluster) : IClassFixture<DiskCluster>
     }
 
     [Fact]
-    public void An_unreachable_cluster_and_a_missing_pool_and_key_are_clear_errors_at_the_start()
+    public void An_unreachable_cluster_and_a_missing_pool_are_clear_errors_at_the_start()
     {
         string good = WriteConfig("writethrough");
         var pool = _chain.Run("up", "--config", good, "--set", "radosd.pool=nosuchpool");
@@ -103,7 +103,7 @@ public sealed class RadosTests(DiskCluster cluster) : IClassFixture<DiskCluster>
         var unreachable = _chain.Run("up", "--config", good, "--set", $"radosd.ceph-conf={away}");
         Assert.Equal(1, unreachable.Code);
         Assert.Contains("ETIMEDOUT", unreachable.Error, StringComparison.Ordinal);
-        Assert.Contains(away, unreachable.Error, StringComparison.Ordinal);
+        Assert.Contains("no monitor answered", unreachable.Error, StringComparison.Ordinal);
 
         var file = _chain.Run("up", "--config", good, "--set", "radosd.ceph-conf=/nonexistent/ceph.conf");
         Assert.Equal(1, file.Code);
