@@ -73,6 +73,8 @@ internal static class Peak
 
     private static void CopyOut(Report report, Chain chain, RoundRunner rounds, TimeSpan length)
     {
+        // One pass of small writes in random order, so that the pages of a block lie scattered whatever ran before.
+        chain.Bench(Options(BenchOp.Write, 4096, 16, TimeSpan.Zero) with { WarmUp = TimeSpan.Zero });
         var read = Options(BenchOp.Read, 65536, 16, length) with { CopyOut = true };
         var series = report.Add(rounds.Run(CopiedOut,
             new Side("cached", () => chain.Measure(read)),
