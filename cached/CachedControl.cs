@@ -50,7 +50,7 @@ public sealed partial class CachedPeer : IControlEndpoints
             await OnReactor(() => ChangePolicy(change)).ConfigureAwait(false));
     }
 
-    private Task<T> OnReactor<T>(Func<Task<T>> work)
+    internal Task<T> OnReactor<T>(Func<Task<T>> work)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
         Context.Reactor.Post(async _ =>
@@ -59,9 +59,10 @@ public sealed partial class CachedPeer : IControlEndpoints
             {
                 done.SetResult(await work());
             }
-            catch (ErrnoException refused)
+            catch (Exception failed)
             {
-                done.SetException(refused);
+                // Nothing that a client sends may reach the reactor's loop.
+                done.SetException(failed);
             }
         }, null);
         return done.Task;
@@ -74,7 +75,7 @@ public sealed partial class CachedPeer : IControlEndpoints
         return Collect();
     }
 
-    private async Task<CacheStatistics> ChangePolicy(CachePolicyChange change)
+    internal async Task<CacheStatistics> ChangePolicy(CachePolicyChange change)
     {
         var policy = change.Policy switch
         {
@@ -105,8 +106,9 @@ public sealed partial class CachedPeer : IControlEndpoints
         if (safe != null) Shared.Store(ref entry->SafeUntilFlush, safe.Value ? (byte)1 : (byte)0);
     }
 
-    private uint FlowNamed(string volume)
+    private uint FlowNamed(string? volume)
     {
+        if (string.IsNullOrEmpty(volume)) throw new ErrnoException(Errno.EINVAL, "\"volume\" is missing: expected the name of a volume");
         uint flow = FlowTable.Find(Context.Segment, Encoding.UTF8.GetBytes(volume));
         return flow != 0 ? flow : throw new ErrnoException(Errno.ENOENT, $"volume '{volume}' has not been opened on this host; `archipelago volume list` shows what there is");
     }

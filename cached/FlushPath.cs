@@ -42,7 +42,7 @@ internal sealed class FlushPath
         uint flow = request.Flow;
         Flushes++;
         if (flow == 0) return FlushAllAsync();
-        NoteUserFlush(flow);
+        if ((request.Flags & RequestFlags.Housekeeping) == 0) NoteUserFlush(flow);
         return FlushAsync(_store.FlowOf(flow));
     }
 

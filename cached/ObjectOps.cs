@@ -52,6 +52,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         }
 
         if (of == null) return status;
+        if (!store.IsNamed(request, of)) return Lie();
         // What is deleted need not be brought down first: a full blocker could never be emptied.
         status = op == XsegOp.Delete ? await HoldDirtyAsync(of) : await HoldAsync(of);
         bool existed = of.DirtyPages > 0;
@@ -112,6 +113,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         }
 
         if (target == null) return status;
+        if (!store.IsNamed(request, target)) return Lie();
         target.Users++;
         var source = store.Find(sourceHash);
         if (source != null) source.Users++;
@@ -180,6 +182,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         }
 
         if (of == null) return status;
+        if (!store.IsNamed(request, of)) return Lie();
         status = await HoldAsync(of);
         if (status == 0)
         {
@@ -235,8 +238,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
             if (!request.TryData(out var data))
             {
                 context.Free(child);
-                port.CountBadRequest();
-                return XsegErrno.EBADMSG;
+                return Lie();
             }
 
             port.Borrow(child, data, 0);
@@ -303,6 +305,12 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         // Last: those who were woken may be done with it by now.
         of.Users--;
         store.Release(of);
+    }
+
+    private int Lie()
+    {
+        context.Port.CountBadRequest();
+        return XsegErrno.EBADMSG;
     }
 
     private long DirtyEnd(CachedObject of)

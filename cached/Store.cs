@@ -26,7 +26,7 @@ internal sealed unsafe class Store
     {
         (_context, _port, _segment, Options) = (context, context.Port, context.Segment, options);
         // Every page of the share can become a bucket, and a predecessor may have had a larger share.
-        Buckets = new BucketIndex(_segment, Math.Max(options.Pages, Math.Max((long)_segment.PortAt(_port.Number)->PageShare, _port.Recovered.PagesCached)));
+        Buckets = new BucketIndex(_segment, Math.Max(options.Pages, Math.Max((long)_segment.PortAt(_port.Number)->PageShare, _port.Recovered.PagesCached + (long)_port.Limbo.Count)));
         Objects = new ObjectIndex(_segment.ObjectCount);
         _objectTable = new ObjectTable(_segment, _port.Number);
         _flows = new FlowState?[_segment.FlowCount];
@@ -106,6 +106,12 @@ internal sealed unsafe class Store
         Objects.Add(added);
         return added;
     }
+
+    /// <summary>
+    /// True if the object is the one that the request names, not just one with the hash that it tells: what is done to whole objects
+    /// is done by name below, and here to another flow's dirty pages.
+    /// </summary>
+    internal bool IsNamed(in Request request, CachedObject of) => NameOf(of).SequenceEqual(request.Target);
 
     internal ReadOnlySpan<byte> NameOf(CachedObject of)
     {

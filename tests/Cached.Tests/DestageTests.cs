@@ -91,7 +91,7 @@ public sealed class DestageTests
         blocker.Release();
         rig.World.RunUntil(() => delete.IsCompleted && flush.IsCompleted, "delete");
         rig.World.RunFor(TimeSpan.FromSeconds(10));
-        Assert.Equal(1u, delete.Result.Serviced);
+        Assert.Equal(1u, rig.Run(() => delete).Serviced);
         Assert.Equal(XsegErrno.ENOENT, rig.Below(XsegOp.Info, 1, "a").Status);
         Assert.Equal(new byte[8192], rig.Read(1, "a", 0, 8192).Data);
     }

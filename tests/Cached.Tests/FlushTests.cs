@@ -115,6 +115,16 @@ public sealed class FlushTests
     }
 
     [Fact]
+    public void FlushOfAPeersOwnDoesNotShowThatTheUserFlushes()
+    {
+        var (rig, blocker) = Make(safe: true);
+        using var _ = rig;
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "", flags: RequestFlags.Housekeeping).Status);
+        rig.Write(1, "a", 0, Rig.Fill(4096, 1));
+        Assert.Single(blocker.Of(XsegOp.Write));
+    }
+
+    [Fact]
     public void ObjectOfAnotherFlowIsReadAndMadeStableAll()
     {
         var (rig, blocker) = Make();

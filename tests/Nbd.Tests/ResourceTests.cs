@@ -46,6 +46,32 @@ public sealed class ResourceTests
     }
 
     [Fact]
+    public async Task AClientThatComesBackDoesNotWriteUntilWhatItHadUnderWayHasEnded()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var other = RawClient.Open(server);
+        using (var lost = RawClient.Open(server))
+        {
+            await server.OnReactor(() => server.Volumes.Hold = seen => seen.Op == XsegOp.Write && seen.Length == 8192);
+            lost.SendRequest(RawClient.Write, 0, 8192, payload: Enumerable.Repeat((byte)1, 8192).ToArray());
+            lost.SendRequest(RawClient.Read, 0, 512);
+            await server.Until(() => server.Volumes.Held == 1, "the old write is held");
+        }
+
+        await server.Until(() => server.Volumes["vol"].Opens == 1 && server.Peer.Statistics!.InFlight == 1, "the loss was seen");
+        using var back = RawClient.Open(server);
+        byte[] newer = Enumerable.Repeat((byte)2, 4096).ToArray();
+        back.SendRequest(RawClient.Write, 0, 4096, payload: newer);
+        other.SendRequest(RawClient.Write, 4096, 4096, payload: newer);
+        Assert.False(back.Socket.Poll(200_000, System.Net.Sockets.SelectMode.SelectRead));
+        Assert.False(other.Socket.Poll(0, System.Net.Sockets.SelectMode.SelectRead));
+        await LetGo(server);
+        Assert.Equal(0u, back.Answer(RawClient.Write, 0, 4096).Error);
+        Assert.Equal(0u, other.Answer(RawClient.Write, 4096, 4096).Error);
+        Assert.Equal([.. newer, .. newer], back.Call(RawClient.Read, 0, 8192).Data);
+    }
+
+    [Fact]
     public async Task WithoutSlotsOrPagesClientsWaitAndNothingFails()
     {
         // 16 slots and barely more than one largest piece.

@@ -67,6 +67,8 @@ public enum RequestFlags : ushort
     Exclusive = 16,
     /// <summary>OPEN: for reading only.</summary>
     ReadOnly = 32,
+    /// <summary>FLUSH: for a peer's own ends; it does not show that the volume's user flushes.</summary>
+    Housekeeping = 64,
 }
 
 /// <summary>What a holder says beyond status and serviced.</summary>

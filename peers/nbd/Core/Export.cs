@@ -17,6 +17,11 @@ internal sealed class Export(byte[] name, bool readOnly)
     /// <summary>Clients, those that wait for it to open included.</summary>
     internal int Users { get; set; }
     internal bool IsOpen { get; set; }
+    /// <summary>
+    /// Changes under way whose clients are lost. A client that comes back sends them again, and then newer ones: these must not be
+    /// overtaken by what it does not know to be under way, so nothing further is read from any client of the export until it is 0.
+    /// </summary>
+    internal int LostChanges { get; set; }
     /// <summary>The last thing that was begun (an OPEN or a CLOSE): the next waits for it.</summary>
     internal Task Last { get; set; } = Task.CompletedTask;
 }

@@ -1,3 +1,5 @@
+using Archipelago.Xseg;
+
 namespace Archipelago.Nbd.Core;
 
 /// <summary>
@@ -21,6 +23,6 @@ internal abstract class GatewayClient
     /// <summary>There may be room for the next piece of a WRITE that had to wait (<see cref="GatewayRequest.TryTakePiece"/>).</summary>
     internal abstract void OnRoom(GatewayRequest request);
 
-    /// <summary>The request is no more: it had its reply and its slots are free.</summary>
-    internal abstract void OnRecycled();
+    /// <summary>A request is no more: it had its reply and its slots are free.</summary>
+    internal abstract void OnRecycled(XsegOp op);
 }

@@ -219,9 +219,9 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     private void Drop()
     {
         if (--_holds > 0) return;
-        var client = Client;
+        var (client, op) = (Client, Op);
         (Client, Export, Held, IsBegun) = (null!, null!, null, false);
         gateway.Recycle(this);
-        client.OnRecycled();
+        client.OnRecycled(op);
     }
 }

@@ -65,6 +65,7 @@ internal sealed partial class Connection
         bool stable = (header.Flags & CommandFlags.ForceUnitAccess) != 0 && op is XsegOp.Write or XsegOp.Discard or XsegOp.WriteZeroes;
         int wishes = ((header.Flags & CommandFlags.DontFragment) != 0 ? DontFragment : 0) | ((header.Flags & CommandFlags.RequireOne) != 0 ? RequireOne : 0);
         _inFlight++;
+        if (IsChange(op)) _changes++;
         bool plain = op == XsegOp.Flush;
         var request = _gateway.Begin(
             this, _export!, op, stable ? RequestFlags.ForceUnitAccess : RequestFlags.None,

@@ -24,7 +24,7 @@ internal sealed partial class Connection
     private bool _afterWrite;
 
     private bool CanRead => _phase == Phase.Transmission && (_writing == null || _piece != null)
-        && (_piece != null || _drain > 0 || (_inFlight < _server.Options.MaxInFlight && _waitingFor is null or { IsWaiting: false }));
+        && (_piece != null || _drain > 0 || (_inFlight < _server.Options.MaxInFlight && _export!.LostChanges == 0 && _waitingFor is null or { IsWaiting: false }));
 
     private void Receive()
     {

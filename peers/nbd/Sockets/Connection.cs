@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Archipelago.Nbd.Core;
 using Archipelago.Runtime.Scheduling;
 using Microsoft.Extensions.Logging;
+using Archipelago.Xseg;
 
 namespace Archipelago.Nbd.Sockets;
 
@@ -24,6 +25,8 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     private Phase _phase;
     private int _start, _end;
     private int _inFlight;
+    private int _changes;
+    private bool _lost;
     private long _progress;
 
     private Export? _export;
@@ -46,7 +49,7 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
 
     internal void Open(int socket)
     {
-        (_socket, _phase, _start, _end, _inFlight) = (socket, Phase.Handshake, 0, 0, 0);
+        (_socket, _phase, _start, _end, _inFlight, _changes, _lost) = (socket, Phase.Handshake, 0, 0, 0, 0, false);
         (_export, _size, _structured, _allocation) = (null, 0, false, false);
         (_writing, _piece, _waitingFor, _drain, _afterWrite, _sendBlocked) = (null, null, null, 0, false, false);
         _watched = IoEvents.Read;
@@ -116,11 +119,25 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         else if (CanRead && (_watched & IoEvents.Read) == 0) Watch(_watched | IoEvents.Read);
     }
 
-    internal override void OnRecycled()
+    internal override void OnRecycled(XsegOp op)
     {
         _inFlight--;
+        if (IsChange(op))
+        {
+            _changes--;
+            if (_lost) _server.LostChangeEnded(_export!);
+        }
+
         _server.Activate(this);
     }
+
+    /// <summary>Goes on where it had to stop for changes of lost clients.</summary>
+    internal void Resume(Export export)
+    {
+        if (_export == export) _server.Activate(this);
+    }
+
+    private static bool IsChange(XsegOp op) => op is XsegOp.Write or XsegOp.Discard or XsegOp.WriteZeroes;
 
     internal unsafe void Dispose() => NativeMemory.Free(_buffer);
 
@@ -154,6 +171,12 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         AbandonPayload();
         if (_waitingFor is { IsWaiting: true } waiting) waiting.Abandon(null);
         DropQueue();
+        if (!_lost && _changes > 0)
+        {
+            _lost = true;
+            _export!.LostChanges += _changes;
+        }
+
         if (_inFlight == 0) Shut();
     }
 

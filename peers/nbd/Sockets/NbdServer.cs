@@ -138,6 +138,14 @@ internal sealed class NbdServer
         else connection.Dispose();
     }
 
+    /// <summary>A change whose client is lost has ended; after the last one the export's clients are read again.</summary>
+    internal void LostChangeEnded(Export export)
+    {
+        if (--export.LostChanges > 0) return;
+        foreach (var connection in _connections) connection.Resume(export);
+        RunSoon();
+    }
+
     private void Accept(int descriptor, bool tcp)
     {
         if (_connections.Count >= Options.MaxConnections)

@@ -17,6 +17,7 @@ internal sealed class PortPoller : IPoller, IIoHandler
     private readonly PeerContext _context;
     private readonly Port _port;
     private readonly Completion<int>[] _expected;
+    private readonly bool[] _awaited;
     private readonly uint _firstSlot;
     private readonly int _slotMask;
     private long _nextBeat;
@@ -31,6 +32,7 @@ internal sealed class PortPoller : IPoller, IIoHandler
         _slotMask = _port.Segment.SlotsPerPort - 1;
         _firstSlot = (uint)_port.Number << _port.Segment.SlotShift;
         _expected = new Completion<int>[_port.Segment.SlotsPerPort];
+        _awaited = new bool[_expected.Length];
         for (int i = 0; i < _expected.Length; i++) _expected[i] = new Completion<int>();
     }
 
@@ -40,10 +42,21 @@ internal sealed class PortPoller : IPoller, IIoHandler
     /// <summary>No further requests are accepted; replies still are.</summary>
     internal void StopServing() => _peer = null;
 
-    internal ValueTask<int> Expect(in Request request) => _expected[(int)request.Slot & _slotMask].Task;
+    internal ValueTask<int> Expect(in Request request)
+    {
+        int index = (int)request.Slot & _slotMask;
+        _awaited[index] = true;
+        return _expected[index].Task;
+    }
 
     /// <summary>Passes on the outcome of a call that was made later than it was asked for.</summary>
-    internal async void Relay(Request request, ValueTask<int> outcome) => _expected[(int)request.Slot & _slotMask].Set(await outcome);
+    internal async void Relay(Request request, ValueTask<int> outcome)
+    {
+        int status = await outcome;
+        int index = (int)request.Slot & _slotMask;
+        _awaited[index] = false;
+        _expected[index].Set(status);
+    }
 
     public int Poll()
     {
@@ -77,7 +90,11 @@ internal sealed class PortPoller : IPoller, IIoHandler
             while (batch < Batch && _port.TryReceive(server, out var request))
             {
                 batch++;
-                _expected[(int)(request.Slot - _firstSlot)].Set(request.Status);
+                int index = (int)(request.Slot - _firstSlot);
+                // A faulty peer may answer twice: the second answer must not be the next request's.
+                if (!_awaited[index]) continue;
+                _awaited[index] = false;
+                _expected[index].Set(request.Status);
             }
 
             if (batch == 0) continue;

@@ -40,9 +40,9 @@ internal sealed class ObjectIo(PeerContext context, Route blocks, uint flow)
     }
 
     /// <summary>Runs an op without data; the status and what was serviced.</summary>
-    internal async ValueTask<(int Status, ulong Serviced)> RunAsync(XsegOp op, uint ofFlow, ReadOnlyMemory<byte> name, ulong offset = 0, ulong length = 0)
+    internal async ValueTask<(int Status, ulong Serviced)> RunAsync(XsegOp op, uint ofFlow, ReadOnlyMemory<byte> name, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None)
     {
-        var request = await PrepareAsync(op, ofFlow, name, offset, length, RequestFlags.None, pages: false);
+        var request = await PrepareAsync(op, ofFlow, name, offset, length, flags, pages: false);
         int status = await SubmitAsync(request);
         ulong serviced = request.Serviced;
         context.Free(request);
@@ -50,7 +50,7 @@ internal sealed class ObjectIo(PeerContext context, Route blocks, uint flow)
     }
 
     /// <summary>Everything that was answered for the flow is stable when this is done.</summary>
-    internal async ValueTask<int> FlushAsync(uint ofFlow) => (await RunAsync(XsegOp.Flush, ofFlow, default)).Status;
+    internal async ValueTask<int> FlushAsync(uint ofFlow) => (await RunAsync(XsegOp.Flush, ofFlow, default, flags: RequestFlags.Housekeeping)).Status;
 
     private async ValueTask<Request> PrepareAsync(XsegOp op, uint ofFlow, ReadOnlyMemory<byte> name, ulong offset, ulong length, RequestFlags flags, bool pages)
     {

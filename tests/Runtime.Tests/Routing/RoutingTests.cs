@@ -1,8 +1,10 @@
 using Archipelago.Conformance.Tests.Harness;
 using Archipelago.Runtime.Routing;
 using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
+using Archipelago.Xseg.Tables;
 
 namespace Archipelago.Runtime.Tests.Routing;
 
@@ -63,6 +65,66 @@ public sealed class RoutingTests : IDisposable
         Serve("end", "next", new Recorder());
         Serve("middle", "route", new Recorder());
         Assert.Equal((0, 70ul), Do(XsegOp.Hash, 6));
+    }
+
+    [Fact]
+    public void A_second_answer_to_one_request_is_not_taken_for_the_answer_to_the_next()
+    {
+        using var segment = Segment.Join(_directory);
+        using var server = Port.Bind(segment, new PortOptions { Name = "faulty.0" });
+        RouteTable.Set(segment, "route"u8, server.Number, 1);
+        var freed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var first = _client.Start(async () =>
+        {
+            var request = await _context.AllocateAsync();
+            _context.Port.Prepare(request, XsegOp.Info, 0, "target"u8, Hash128.Of("target"u8), 0, 0);
+            int status = await _context.OpenRoute("route").SubmitAsync(request);
+            await freed.Task;
+            _context.Free(request);
+            return status;
+        });
+        var accepted = Next(server);
+        ulong running = accepted.Word.Value;
+        for (int i = 0; i < 3; i++)
+        {
+            server.Reply(accepted, XsegErrno.EIO);
+            server.Kick();
+            Assert.True(SpinWait.SpinUntil(() => accepted.Word.State == SlotState.Owned, TimeSpan.FromSeconds(60)));
+            SetWord(accepted, running);
+        }
+
+        SetWord(accepted, new SlotWord(SlotState.Owned, _client.Run(() => Task.FromResult(_context.Port.Number)), accepted.Generation).Value);
+        freed.SetResult();
+        Assert.Equal(XsegErrno.EIO, HostThread.Wait(first));
+        var second = Issue(XsegOp.Info, 1);
+        var next = Next(server);
+        Assert.Equal(accepted.Slot, next.Slot);
+        Assert.False(second.IsCompleted);
+        server.Reply(next, 0);
+        server.Kick();
+        Assert.Equal(0, HostThread.Wait(second).Status);
+    }
+
+    private static unsafe void SetWord(in Request of, ulong word) => Volatile.Write(ref of.Pointer->Word, word);
+
+    private static Request Next(Port server)
+    {
+        Request accepted = default;
+        Assert.True(SpinWait.SpinUntil(() => server.Clients() != 0 && TryAccept(server, out accepted), TimeSpan.FromSeconds(60)));
+        return accepted;
+    }
+
+    private static bool TryAccept(Port server, out Request accepted)
+    {
+        for (int client = 0; client < server.Segment.PortCount; client++)
+        {
+            if (!server.TryAccept(client, out accepted)) continue;
+            server.EndBatch(client);
+            return true;
+        }
+
+        accepted = default;
+        return false;
     }
 
     [Fact]
