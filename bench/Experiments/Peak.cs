@@ -48,8 +48,14 @@ internal static class Peak
 
     private static BenchOptions Options(BenchOp op, int blockSize, int depth, TimeSpan length) => new()
     {
-        Op = op, BlockSize = blockSize, Depth = depth, Duration = length, WarmUp = TimeSpan.FromSeconds(0.5), Objects = Objects,
-        Core = Settings.ClientCore, Spin = Spin,
+        Op = op,
+        BlockSize = blockSize,
+        Depth = depth,
+        Duration = length,
+        WarmUp = TimeSpan.FromSeconds(0.5),
+        Objects = Objects,
+        Core = Settings.ClientCore,
+        Spin = Spin,
     };
 
     private static void Cell(Report report, Settings settings, Chain chain, string cell, BenchOptions options, double? aim)
@@ -73,6 +79,8 @@ internal static class Peak
 
     private static void CopyOut(Report report, Chain chain, RoundRunner rounds, TimeSpan length)
     {
+        // One pass of small writes in random order, so that the pages of a block lie scattered whatever ran before.
+        chain.Bench(Options(BenchOp.Write, 4096, 16, TimeSpan.Zero) with { WarmUp = TimeSpan.Zero });
         var read = Options(BenchOp.Read, 65536, 16, length) with { CopyOut = true };
         var series = report.Add(rounds.Run(CopiedOut,
             new Side("cached", () => chain.Measure(read)),
