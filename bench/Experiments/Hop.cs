@@ -55,7 +55,13 @@ internal static class Hop
 
     private static BenchOptions Options(int depth, TimeSpan warmUp, TimeSpan length) => new()
     {
-        Op = BenchOp.Ping, Route = "blocks", Depth = depth, WarmUp = warmUp, Duration = length, Core = Settings.ClientCore, Spin = Spin,
+        Op = BenchOp.Ping,
+        Route = "blocks",
+        Depth = depth,
+        WarmUp = warmUp,
+        Duration = length,
+        Core = Settings.ClientCore,
+        Spin = Spin,
     };
 
     private static Figures InProcess(TimeSpan warmUp, TimeSpan length)

@@ -70,26 +70,26 @@ internal static class NbdServers
         var length = settings.Length(3, 1);
         var ratios = new Dictionary<string, List<double[]>> { [OverMemd] = [], [OverFiled] = [] };
         foreach (int connections in new[] { 1, 4 })
-        foreach (int depth in new[] { 1, 32 })
-        foreach (string op in new[] { "randread", "randwrite" })
-        {
-            string cell = $"{op[4..]} depth {depth}, {connections} conn";
-            if (!settings.Wants(cell)) continue;
-            var series = report.Add(settings.Runner.Run(cell, [.. servers.Select(server => new Side(server.Name, () => Once(server, op, depth, connections, length)))]));
-            string best = Quartiles.Of(series.Of(Nbdkit, "rate")).Median >= Quartiles.Of(series.Of(Qemu, "rate")).Median ? Nbdkit : Qemu;
-            foreach (var (ours, all) in ratios)
-            {
-                all.Add([.. series.Rounds.Select(round => round[ours]["rate"] / round[best]["rate"])]);
-                report.Add(new Figure($"{cell}: {ours} / {best}", series.Ratio(ours, best, "rate"), "×", ours == OverMemd ? 0.85 : null));
-            }
+            foreach (int depth in new[] { 1, 32 })
+                foreach (string op in new[] { "randread", "randwrite" })
+                {
+                    string cell = $"{op[4..]} depth {depth}, {connections} conn";
+                    if (!settings.Wants(cell)) continue;
+                    var series = report.Add(settings.Runner.Run(cell, [.. servers.Select(server => new Side(server.Name, () => Once(server, op, depth, connections, length)))]));
+                    string best = Quartiles.Of(series.Of(Nbdkit, "rate")).Median >= Quartiles.Of(series.Of(Qemu, "rate")).Median ? Nbdkit : Qemu;
+                    foreach (var (ours, all) in ratios)
+                    {
+                        all.Add([.. series.Rounds.Select(round => round[ours]["rate"] / round[best]["rate"])]);
+                        report.Add(new Figure($"{cell}: {ours} / {best}", series.Ratio(ours, best, "rate"), "×", ours == OverMemd ? 0.85 : null));
+                    }
 
-            foreach (string side in series.Sides)
-            {
-                report.Add(new Figure($"{cell}: {side}, IOPS", Quartiles.Of(series.Of(side, "rate")), "/s"));
-                report.Add(new Figure($"{cell}: {side}, CPU per million, client", Quartiles.Of(series.Of(side, "cpuBench")), "s"));
-                report.Add(new Figure($"{cell}: {side}, CPU per million, server", Quartiles.Of(series.Of(side, "cpuServer")), "s"));
-            }
-        }
+                    foreach (string side in series.Sides)
+                    {
+                        report.Add(new Figure($"{cell}: {side}, IOPS", Quartiles.Of(series.Of(side, "rate")), "/s"));
+                        report.Add(new Figure($"{cell}: {side}, CPU per million, client", Quartiles.Of(series.Of(side, "cpuBench")), "s"));
+                        report.Add(new Figure($"{cell}: {side}, CPU per million, server", Quartiles.Of(series.Of(side, "cpuServer")), "s"));
+                    }
+                }
 
         // Round by round, over the cells.
         foreach (var (ours, all) in ratios)

@@ -104,7 +104,14 @@ internal static class OverRados
 
     private static BenchOptions Options(string route, TimeSpan length) => new()
     {
-        Op = BenchOp.Write, Route = route, Depth = 16, Duration = length, WarmUp = TimeSpan.FromSeconds(1), Objects = Objects, Spin = Spin, Timeout = TimeSpan.FromMinutes(5),
+        Op = BenchOp.Write,
+        Route = route,
+        Depth = 16,
+        Duration = length,
+        WarmUp = TimeSpan.FromSeconds(1),
+        Objects = Objects,
+        Spin = Spin,
+        Timeout = TimeSpan.FromMinutes(5),
     };
 
     private static Figures Rbd(string conf, TimeSpan length)

@@ -48,8 +48,14 @@ internal static class Peak
 
     private static BenchOptions Options(BenchOp op, int blockSize, int depth, TimeSpan length) => new()
     {
-        Op = op, BlockSize = blockSize, Depth = depth, Duration = length, WarmUp = TimeSpan.FromSeconds(0.5), Objects = Objects,
-        Core = Settings.ClientCore, Spin = Spin,
+        Op = op,
+        BlockSize = blockSize,
+        Depth = depth,
+        Duration = length,
+        WarmUp = TimeSpan.FromSeconds(0.5),
+        Objects = Objects,
+        Core = Settings.ClientCore,
+        Spin = Spin,
     };
 
     private static void Cell(Report report, Settings settings, Chain chain, string cell, BenchOptions options, double? aim)

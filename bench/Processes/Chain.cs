@@ -27,8 +27,16 @@ internal sealed class Chain : IDisposable
         _segment = Segment.Create(_directory, new SegmentOptions { Pages = pages });
         _server = new Daemon(Environment.ProcessPath!,
             ["role", "serve", _directory, $"{core}", ((long)spin.TotalMicroseconds).ToString(CultureInfo.InvariantCulture), peers, .. settings]);
-        string line = _server.ReadLine();
-        if (line != "ready") throw new ExperimentException($"{peers}: expected 'ready', found '{line}'");
+        try
+        {
+            string line = _server.ReadLine();
+            if (line != "ready") throw new ExperimentException($"{peers}: expected 'ready', found '{line}'");
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>The serving process.</summary>

@@ -28,7 +28,8 @@ internal static class ServeRole
         {
             if (core >= 0) ThreadCpu.Pin(core);
             reactor.Run();
-        }) { IsBackground = true };
+        })
+        { IsBackground = true };
         thread.Start();
         On(reactor, async () =>
         {
