@@ -170,11 +170,11 @@ public sealed class FaultTests : IDisposable
 
     private long DirtyPages() => _chain.Run("segment", "info", "--json").Good().Json.GetProperty("dirtyPages").GetInt64();
 
-    // Without stdbuf it would read several lines, do the first, and wait for more input before it does the others.
-    private Background Interactive() => _chain.Begin("stdbuf", "-i0", "qemu-io", "-f", "raw", _chain.Uri("demo"));
+    // qemu-io asks for FUA with each write unless it is told -t writeback. Without stdbuf it would read several lines, do the first, and wait for more input before it does the others.
+    private Background Interactive() => _chain.Begin("stdbuf", "-i0", "qemu-io", "-t", "writeback", "-f", "raw", _chain.Uri("demo"));
 
     private Outcome Qemu(params string[] commands) =>
-        _chain.Execute("qemu-io", ["-f", "raw", _chain.Uri("demo"), .. commands.SelectMany(c => (string[])["-c", c])]);
+        _chain.Execute("qemu-io", ["-t", "writeback", "-f", "raw", _chain.Uri("demo"), .. commands.SelectMany(c => (string[])["-c", c])]);
 
     private void AssertReads(params string[] commands)
     {
