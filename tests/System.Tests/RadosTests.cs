@@ -118,7 +118,7 @@ public sealed class RadosTests(DiskCluster cluster) : IClassFixture<DiskCluster>
 
     private Outcome Qemu(params string[] commands)
     {
-        var outcome = _chain.Execute("qemu-io", ["-f", "raw", _chain.Uri("demo"), .. commands.SelectMany(c => (string[])["-c", c])]);
+        var outcome = _chain.Execute("qemu-io", ["-t", "writeback", "-f", "raw", _chain.Uri("demo"), .. commands.SelectMany(c => (string[])["-c", c])]);
         bool failed = (outcome.Output + outcome.Error).Contains("failed", StringComparison.Ordinal);
         return failed && outcome.Code == 0 ? outcome with { Code = 1 } : outcome;
     }
