@@ -70,6 +70,8 @@ public sealed partial class FiledPeer
         (job.DataChanged, job.EntryChanged) = (dirty.Writes != dirty.WritesStable, dirty.Entries != dirty.EntriesStable);
         Enter(job, dirty, HoldKind.Sync, 0, 0);
         int status = await Perform(job);
+        // Somebody else's sync took the kernel's word that ours would have had.
+        if (TellSyncFailures(dirty, status) && status == 0) status = XsegErrno.EIO;
         if (status == 0)
         {
             dirty.WritesStable = Math.Max(dirty.WritesStable, job.Writes);
@@ -79,14 +81,29 @@ public sealed partial class FiledPeer
         else
         {
             Report(job, status);
-            Context.Log.LogCritical("{Path}: data of {Count} flows may be lost: every one of them is told at its next FLUSH", dirty.Path, dirty.Flows.Count);
-            foreach (uint flow in dirty.Flows) _owed[flow] = status;
-            _owed[0] = status;
+            Owe(dirty, status);
         }
 
         Leave(job);
         Return(job);
         return status;
+    }
+
+    /// <summary>True if a sync of the object's data failed, be it for a FUA, and its flows have not been told yet.</summary>
+    private bool TellSyncFailures(StoredObject of, int status)
+    {
+        int failures = of.SyncFailures;
+        if (failures == of.SyncFailuresTold) return false;
+        of.SyncFailuresTold = failures;
+        Owe(of, status != 0 ? status : XsegErrno.EIO);
+        return true;
+    }
+
+    private void Owe(StoredObject lost, int status)
+    {
+        Context.Log.LogCritical("{Path}: data of {Count} flows may be lost: every one of them is told at its next FLUSH", lost.Path, lost.Flows.Count);
+        foreach (uint flow in lost.Flows) _owed[flow] = status;
+        _owed[0] = status;
     }
 
     private void Clean(StoredObject clean)

@@ -32,6 +32,7 @@ public sealed partial class FiledPeer
     private void Enter(FileJob job, StoredObject target, HoldKind kind, ulong offset, ulong length)
     {
         job.Object = target;
+        job.SyncFailures = target.SyncFailures;
         job.Target.Enter(target, kind, offset, length);
         if (job.Kind != JobKind.Request || job.Request.Op != XsegOp.Copy) return;
         var name = job.Request.Source;
@@ -51,7 +52,11 @@ public sealed partial class FiledPeer
     private int Conclude(FileJob job, int status)
     {
         var (request, target) = (job.Request, job.Object!);
-        bool stable = status == 0 && (request.Flags & RequestFlags.ForceUnitAccess) != 0 && request.Op is not (XsegOp.Read or XsegOp.Info or XsegOp.Hash);
+        bool forced = (request.Flags & RequestFlags.ForceUnitAccess) != 0;
+        // The sync that failed may have been for this one's data, too, whose own sync then found nothing wrong.
+        if (status == 0 && forced && target.SyncFailures != job.SyncFailures) status = XsegErrno.EIO;
+        TellSyncFailures(target, status);
+        bool stable = status == 0 && forced && request.Op is not (XsegOp.Read or XsegOp.Info or XsegOp.Hash);
         if (request.Op is XsegOp.Copy or XsegOp.Delete && status == 0)
             // The old content is gone, and with it what of it was not stable.
             target.WritesStable = target.Writes;

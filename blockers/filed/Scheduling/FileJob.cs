@@ -43,6 +43,8 @@ internal sealed class FileJob
 
     // Of a sync: what was there when it was asked for.
     internal long Writes, Entries;
+    /// <summary>The object's failed syncs when the job came.</summary>
+    internal int SyncFailures;
 
     // Results.
     internal int Status;

@@ -18,8 +18,19 @@ internal sealed class StoredObject(Hash128 hash, byte[] name)
     internal volatile int Fd = -1;
     /// <summary>Descriptor for direct I/O, or −1.</summary>
     internal volatile int DirectFd = -1;
-    /// <summary>The directory entry is known to be stable as it is. Cleared with each change of it, by the thread that changes it.</summary>
-    internal volatile bool EntryStable;
+    /// <summary>Raised after each change of the directory entry, by the thread that made it.</summary>
+    internal int EntryChanges;
+    /// <summary>The <see cref="EntryChanges"/> that a sync is known to cover: a change during a sync is not.</summary>
+    internal volatile int EntryStableAt = -1;
+    /// <summary>
+    /// Held during each sync of the data. The kernel tells a descriptor of a failed write-back once, whoever asks; then it forgets. So
+    /// that whoever asks next knows, the failure is counted before he can ask.
+    /// </summary>
+    internal readonly Lock SyncGate = new();
+    /// <summary>Failed syncs of the data. Changed under <see cref="SyncGate"/>.</summary>
+    internal volatile int SyncFailures;
+    /// <summary>Failures that all flows with data at stake have been told of.</summary>
+    internal int SyncFailuresTold;
 
     /// <summary>Counts changes of the data, and what of them is stable.</summary>
     internal long Writes, WritesStable;

@@ -40,7 +40,7 @@ internal sealed unsafe partial class FileWorker
 
         CloseFiles(target);
         target.Fd = to;
-        (job.EntryChanged, target.EntryStable) = (true, false);
+        ChangedEntry(job, target);
         job.IsStable = true;
         job.Serviced = (ulong)size;
         return 0;

@@ -136,7 +136,7 @@ internal sealed unsafe partial class FileWorker
         var vectors = _vectors;
         while (true)
         {
-            nint put = Libc.pwritev2(fd, vectors, count, (long)offset, stable ? Libc.RWF_DSYNC : 0);
+            nint put = stable ? WriteStable(job.Object!, fd, vectors, count, (long)offset) : Libc.pwritev2(fd, vectors, count, (long)offset, 0);
             if (put < 0 && Sys.LastError == XsegErrno.EINTR) continue;
             if (put < 0) return Status(job, -Sys.LastError, "write");
             // Never taken for success: the rest is written, or says why not.
@@ -148,6 +148,17 @@ internal sealed unsafe partial class FileWorker
             for (; left >= vectors->Length; vectors++, count--) left -= vectors->Length;
             vectors->Base += left;
             vectors->Length -= left;
+        }
+    }
+
+    private static nint WriteStable(Storage.StoredObject target, int fd, Libc.IoVector* vectors, int count, long offset)
+    {
+        lock (target.SyncGate)
+        {
+            nint put = Libc.pwritev2(fd, vectors, count, offset, Libc.RWF_DSYNC);
+            // What failed may be the sync, of this or of what was written before.
+            if (put < 0 && Sys.LastError != XsegErrno.EINTR) target.SyncFailures++;
+            return put;
         }
     }
 

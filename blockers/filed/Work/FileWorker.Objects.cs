@@ -70,7 +70,7 @@ internal sealed unsafe partial class FileWorker
         if (result < 0 && result != -XsegErrno.ENOENT && result != -Sys.ENOTDIR) return Status(job, result, "unlink");
         job.Serviced = result == 0 ? 1u : 0u;
         // Also when it was gone: a predecessor may have removed it and died before the directory was stable.
-        (job.EntryChanged, target.EntryStable) = (true, false);
+        ChangedEntry(job, target);
         CloseFiles(target);
         return 0;
     }

@@ -60,7 +60,7 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
             if (fd == -XsegErrno.ENOENT && create)
             {
                 fd = tree.Open(target.Path, Libc.O_CREAT);
-                if (fd >= 0) (job.EntryChanged, target.EntryStable) = (true, false);
+                if (fd >= 0) ChangedEntry(job, target);
             }
 
             if (fd >= 0) target.Fd = fd;
@@ -90,7 +90,7 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
         // A replay may find everything done by its dead predecessor, but not synced.
         var target = job.Object!;
         int fd = target.Fd;
-        if (!job.IsStable && fd >= 0) status = Status(job, Sys.DataSync(fd), "fdatasync");
+        if (!job.IsStable && fd >= 0) status = Status(job, DataSync(target, fd), "fdatasync");
         if (status == 0) status = SyncEntry(job, target);
         job.IsStable = status == 0;
         return status;
@@ -98,11 +98,28 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
 
     private int SyncEntry(FileJob job, Storage.StoredObject target)
     {
-        if (target.EntryStable) return 0;
+        int seen = Volatile.Read(ref target.EntryChanges);
+        if (target.EntryStableAt == seen) return 0;
         int status = Status(job, tree.SyncEntry(target.Hash, target.Path), "fsync of the directory");
-        // Whoever changes the entry has the object alone, or has made the file before anybody could open it.
-        if (status == 0) target.EntryStable = true;
+        // A file that was made meanwhile, beside us, is not covered.
+        if (status == 0) target.EntryStableAt = seen;
         return status;
+    }
+
+    private static void ChangedEntry(FileJob job, Storage.StoredObject target)
+    {
+        job.EntryChanged = true;
+        Interlocked.Increment(ref target.EntryChanges);
+    }
+
+    private static int DataSync(Storage.StoredObject target, int fd)
+    {
+        lock (target.SyncGate)
+        {
+            int result = Sys.DataSync(fd);
+            if (result < 0) target.SyncFailures++;
+            return result;
+        }
     }
 
     private int SyncObject(FileJob job)
@@ -110,7 +127,7 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
         var target = job.Object!;
         int fd = target.Fd;
         int status = 0;
-        if (job.DataChanged && fd >= 0) status = Status(job, Sys.DataSync(fd), "fdatasync");
+        if (job.DataChanged && fd >= 0) status = Status(job, DataSync(target, fd), "fdatasync");
         if (job.EntryChanged && status == 0) status = SyncEntry(job, target);
         return status;
     }

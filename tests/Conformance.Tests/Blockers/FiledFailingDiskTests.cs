@@ -51,5 +51,27 @@ public sealed class FiledFailingDiskTests : IDisposable
         blocker.KillBlocker();
     }
 
+    [Fact]
+    public void A_failed_sync_of_a_forced_write_is_told_to_whoever_wrote_before_it()
+    {
+        using var blocker = BlockerHarness.Start(() => new FiledPeer(new FiledOptions { Directory = Path.Combine(_disk, "objects") }));
+        const ulong MiB = 1 << 20;
+        byte[] data = new byte[4 << 20];
+        Array.Fill(data, (byte)0x5A);
+        for (int i = 0; i < 6; i++) blocker.Write($"object{i}", 0, data[..4096], flow: 1);
+        blocker.Good(XsegOp.Flush, "", flow: 0);
+        for (int i = 0; i < 6; i++) blocker.Write($"filler{i}", 0, data, flow: 3);
+        Assert.NotEqual(0, Flush(blocker, 3));
+        for (int i = 0; i < 6; i++) blocker.Write($"object{i}", MiB, data[..4096], flow: 1);
+        // The forced write takes the kernel's one report of what became of the data before it.
+        int failed = 0;
+        for (int i = 0; i < 6; i++)
+            if (blocker.Do(new Ask(XsegOp.Write, BlockerHarness.Name($"object{i}"), MiB, 512) { Payload = data[..512], Flags = RequestFlags.ForceUnitAccess, Flow = 2 }).Status != 0) failed++;
+        int told = Flush(blocker, 1);
+        blocker.KillBlocker();
+        Assert.InRange(failed, 1, 6);
+        Assert.Contains(told, (int[])[XsegErrno.EIO, XsegErrno.ENOSPC]);
+    }
+
     private static int Flush(BlockerHarness blocker, uint flow) => blocker.Do(new Ask(XsegOp.Flush, []) { Flow = flow }).Status;
 }
