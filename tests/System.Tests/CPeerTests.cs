@@ -24,7 +24,6 @@ public sealed class CPeerTests : IDisposable
         for (int i = 0; i < 3; i++) _chain.Execute(program, _chain.Segment, route, $"c-object-{i}", "demo", "4").Good();
         fio.End().Good();
         Assert.DoesNotContain(_chain.Run("segment", "requests", "--json").Good().Json.EnumerateArray(), r => r.GetProperty("issuer").GetString()!.Contains("cpeer", StringComparison.Ordinal));
-        _chain.Run("segment", "fsck").Good();
         _chain.Run("down").Good();
     }
 }
