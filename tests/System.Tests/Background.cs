@@ -6,7 +6,7 @@ namespace Archipelago.Cli.Tests;
 /// <summary>A program that runs beside the test. What it prints can be read while it runs.</summary>
 internal sealed class Background
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
     private readonly StringBuilder _output = new(), _error = new();
     private readonly string _what;
 
