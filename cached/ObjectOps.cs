@@ -56,15 +56,17 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         // What is deleted need not be brought down first: a full blocker could never be emptied.
         status = op == XsegOp.Delete ? await HoldDirtyAsync(of) : await HoldAsync(of);
         bool existed = of.DirtyPages > 0;
-        if (status == 0) status = await ForwardAsync(request);
+        var (start, end) = op switch
+        {
+            XsegOp.Truncate => ((long)length, (long)RequestSlot.MaxData),
+            XsegOp.Delete => (0L, (long)RequestSlot.MaxData),
+            _ => ((long)offset, (long)(offset + length)),
+        };
+        bool asked = status == 0;
+        if (asked) status = await ForwardAsync(request);
+        if (asked && status != 0 && end > start) store.Doubt(of, start, end);
         if (status == 0)
         {
-            var (start, end) = op switch
-            {
-                XsegOp.Truncate => ((long)length, (long)RequestSlot.MaxData),
-                XsegOp.Delete => (0L, (long)RequestSlot.MaxData),
-                _ => ((long)offset, (long)(offset + length)),
-            };
             if (end > start) store.Drop(of, start, end);
             if (op == XsegOp.Delete && existed) request.Serviced = 1;
             if (!ranged) of.Exists = op == XsegOp.Delete ? Existence.Missing : Existence.Yes;
@@ -128,7 +130,9 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
             if (status == 0) status = next;
         }
 
-        if (status == 0) status = await ForwardAsync(request);
+        bool asked = status == 0;
+        if (asked) status = await ForwardAsync(request);
+        if (asked && status != 0) store.Doubt(target, 0, RequestSlot.MaxData);
         if (status == 0)
         {
             store.Drop(target, 0, RequestSlot.MaxData);
@@ -190,7 +194,8 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
             // Also what failed may be in the blocker in part. An object of another flow is given up, to be that one's from now on.
             bool foreign = of.Flow.Index != request.Flow;
             if (foreign) store.DropStable(of);
-            store.Drop(of, (long)offset, (long)(offset + length));
+            if (status == 0) store.Drop(of, (long)offset, (long)(offset + length));
+            else if (length > 0) store.Doubt(of, (long)offset, (long)(offset + length));
             if (status == 0) of.Exists = Existence.Yes;
             if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
         }

@@ -269,6 +269,35 @@ internal sealed unsafe class Store
         }
     }
 
+    /// <summary>
+    /// A change of the bytes [start, end) failed below, and may have taken effect there all the same (also in an earlier life). What is
+    /// stable is forgotten: the blocker knows. What is not must be written again, or a FLUSH would call stable what may be gone.
+    /// The object must be held.
+    /// </summary>
+    internal void Doubt(CachedObject of, long start, long end)
+    {
+        int first = (int)(start >> 12), last = (int)((end + 4095) >> 12);
+        MoveFills(of, first, last - first);
+        of.Exists = Existence.Unknown;
+        Sequence++;
+        for (int bucket = first; bucket < last && of.Pages > 0; bucket++)
+        {
+            uint page = Lookup(of, bucket, false, out var masks, out _);
+            if (page == 0) continue;
+            byte sectors = SectorMasks.Range((int)Math.Max(start - ((long)bucket << 12), 0), (int)Math.Min(end - ((long)bucket << 12), 4096));
+            byte again = (byte)(masks.Written & sectors);
+            byte left = (byte)(masks.Valid & ~(sectors & ~(masks.Dirty | masks.Written)));
+            if (left == 0)
+            {
+                Evict(of, bucket, page);
+                continue;
+            }
+
+            Shared.Store(ref _segment.PageAt(page)->Masks, (masks with { Valid = left, Dirty = (byte)(masks.Dirty | again), Written = (byte)(masks.Written & ~again) }).Packed);
+            if (again != 0) MarkDirty(of, bucket);
+        }
+    }
+
     /// <summary>Evicts all stable pages of an object.</summary>
     internal void DropStable(CachedObject of)
     {
