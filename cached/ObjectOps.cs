@@ -215,12 +215,15 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     /// Has the blocker change the bytes [start, end) of an object that this request holds. Whatever becomes of it, the cache and
     /// the blocker do not come to say different things (see <see cref="Store.Redirty"/>).
     /// </summary>
-    private ValueTask<int> ForwardOverAsync(in Request request, CachedObject of, long start, long end)
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> ForwardOverAsync(Request request, CachedObject of, long start, long end)
     {
         // Zeros of an object that does not exist must not bring it into being.
         if (of.Exists == Existence.Missing) store.DropStable(of);
         else store.Redirty(of, start, end);
-        return ForwardAsync(request);
+        int status = await ForwardAsync(request);
+        if (status != 0) store.Doubt(of, start, end);
+        return status;
     }
 
     /// <summary>Passes a request on to the blocker as it is, with its pages, and takes the answer over.</summary>

@@ -265,6 +265,16 @@ internal sealed unsafe class Store
         }
     }
 
+    /// <summary>
+    /// A change of the bytes [start, end) failed below and may have taken effect all the same: what a fill under way reads may be
+    /// from before it, and whether the object exists is to be asked again.
+    /// </summary>
+    internal void Doubt(CachedObject of, long start, long end)
+    {
+        MoveFills(of, (int)(start >> 12), (int)((end + 4095) >> 12) - (int)(start >> 12));
+        of.Exists = of.DirtyPages > 0 ? Existence.Yes : Existence.Unknown;
+    }
+
     /// <summary>Forgets the bytes [start, end) of an object, 512 B aligned: they are gone, or others, in the blocker.</summary>
     internal void Drop(CachedObject from, long start, long end)
     {
@@ -285,6 +295,35 @@ internal sealed unsafe class Store
 
             Shared.Store(ref _segment.PageAt(page)->Masks, (masks with { Valid = left, Dirty = (byte)(masks.Dirty & left), Written = (byte)(masks.Written & left) }).Packed);
             if ((masks.Dirty & left) == 0 && from.ClearDirty(bucket)) CountDirty(from.Flow, -1);
+        }
+    }
+
+    /// <summary>
+    /// A change of the bytes [start, end) failed below, and may have taken effect there all the same (also in an earlier life). What is
+    /// stable is forgotten: the blocker knows. What is not must be written again, or a FLUSH would call stable what may be gone.
+    /// The object must be held.
+    /// </summary>
+    internal void Doubt(CachedObject of, long start, long end)
+    {
+        int first = (int)(start >> 12), last = (int)((end + 4095) >> 12);
+        MoveFills(of, first, last - first);
+        of.Exists = Existence.Unknown;
+        Sequence++;
+        for (int bucket = first; bucket < last && of.Pages > 0; bucket++)
+        {
+            uint page = Lookup(of, bucket, false, out var masks, out _);
+            if (page == 0) continue;
+            byte sectors = SectorMasks.Range((int)Math.Max(start - ((long)bucket << 12), 0), (int)Math.Min(end - ((long)bucket << 12), 4096));
+            byte again = (byte)(masks.Written & sectors);
+            byte left = (byte)(masks.Valid & ~(sectors & ~(masks.Dirty | masks.Written)));
+            if (left == 0)
+            {
+                Evict(of, bucket, page);
+                continue;
+            }
+
+            Shared.Store(ref _segment.PageAt(page)->Masks, (masks with { Valid = left, Dirty = (byte)(masks.Dirty | again), Written = (byte)(masks.Written & ~again) }).Packed);
+            if (again != 0) MarkDirty(of, bucket);
         }
     }
 
