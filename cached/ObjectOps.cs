@@ -187,11 +187,14 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         if (status == 0)
         {
             status = await ForwardOverAsync(request, of, (long)offset, (long)(offset + length));
-            // Also what failed may be in the blocker in part. An object of another flow is given up, to be that one's from now on.
-            bool foreign = of.Flow.Index != request.Flow;
-            if (foreign) store.DropStable(of);
-            store.Drop(of, (long)offset, (long)(offset + length));
-            if (status == 0) of.Exists = Existence.Yes;
+            // An object of another flow is given up, to be that one's from now on.
+            if (of.Flow.Index != request.Flow) store.DropStable(of);
+            if (status == 0)
+            {
+                store.Drop(of, (long)offset, (long)(offset + length));
+                of.Exists = Existence.Yes;
+            }
+
             if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
         }
 

@@ -265,16 +265,6 @@ internal sealed unsafe class Store
         }
     }
 
-    /// <summary>
-    /// A change of the bytes [start, end) failed below and may have taken effect all the same: what a fill under way reads may be
-    /// from before it, and whether the object exists is to be asked again.
-    /// </summary>
-    internal void Doubt(CachedObject of, long start, long end)
-    {
-        MoveFills(of, (int)(start >> 12), (int)((end + 4095) >> 12) - (int)(start >> 12));
-        of.Exists = of.DirtyPages > 0 ? Existence.Yes : Existence.Unknown;
-    }
-
     /// <summary>Forgets the bytes [start, end) of an object, 512 B aligned: they are gone, or others, in the blocker.</summary>
     internal void Drop(CachedObject from, long start, long end)
     {
@@ -307,7 +297,7 @@ internal sealed unsafe class Store
     {
         int first = (int)(start >> 12), last = (int)((end + 4095) >> 12);
         MoveFills(of, first, last - first);
-        of.Exists = Existence.Unknown;
+        of.Exists = of.DirtyPages > 0 ? Existence.Yes : Existence.Unknown;
         Sequence++;
         for (int bucket = first; bucket < last && of.Pages > 0; bucket++)
         {
