@@ -1,0 +1,152 @@
+using System.Runtime.CompilerServices;
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Ports;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Cached;
+
+/// <summary>The writes of a pass, and what becomes of the pages that they carried.</summary>
+internal sealed partial class Destager
+{
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> WriteAsync(CachedObject of, DestageRun run, bool stable)
+    {
+        WritesInFlight++;
+        int status = 0;
+        for (int bucket = run.Bucket, end = run.Bucket + run.Count; bucket < end && status == 0;)
+        {
+            var child = await _context.AllocateAsync();
+            int count = Fill(child, of, bucket, end - bucket, stable);
+            long failures = of.Flow.FlushFailures;
+            status = await _blocks.SubmitAsync(child);
+            if (status == 0) Wrote(child, of, bucket, count, stable, failures);
+            else Failed(of, status);
+            _context.Free(child);
+            bucket += count;
+        }
+
+        WritesInFlight--;
+        return status;
+    }
+
+    /// <summary>
+    /// A bucket with holes: each run of dirty sectors by itself, one after the other, from the page that the bucket has by then:
+    /// the one that it had before might be freed meanwhile.
+    /// </summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> WriteFragmentsAsync(CachedObject of, int bucket, bool stable)
+    {
+        WritesInFlight++;
+        long failures = of.Flow.FlushFailures;
+        _store.Lookup(of, bucket, false, out var masks, out var first);
+        int status = 0;
+        bool stableAll = true;
+        for (int sector = 0; sector < 8 && status == 0;)
+        {
+            if ((masks.Dirty >> sector & 1) == 0)
+            {
+                sector++;
+                continue;
+            }
+
+            int end = sector;
+            while (end < 8 && (masks.Dirty >> end & 1) != 0) end++;
+            var child = await _context.AllocateAsync();
+            Prepare(child, of, ((ulong)bucket << 12) + (ulong)(sector << 9), (ulong)(end - sector) << 9, stable);
+            _context.Port.AttachForeign(child, 0, PageOf(of, bucket, out _));
+            status = await _blocks.SubmitAsync(child);
+            stableAll &= stable || (child.Reply & ReplyFlags.Stable) != 0;
+            _context.Free(child);
+            sector = end;
+        }
+
+        if (status == 0) Wrote(of, bucket, first, stableAll, failures);
+        else Failed(of, status);
+        WritesInFlight--;
+        return status;
+    }
+
+    /// <summary>
+    /// Fills the request with the pages that the buckets have now: newer ones than at the start of the pass are as good, their
+    /// valid sectors include the older ones'. It ends with the last dirty sector, so that no object grows by it. Without a page
+    /// for the list of extents it carries what fits without one. Returns the buckets that it carries.
+    /// </summary>
+    private int Fill(in Request child, CachedObject of, int bucket, int count, bool stable)
+    {
+        PrepareRun(child, of, bucket, count, stable);
+        if (!_context.Port.TryAttachPages(child, payload: false))
+        {
+            count = Math.Min(count, RequestSlot.InlineExtents);
+            PrepareRun(child, of, bucket, count, stable);
+        }
+
+        for (int i = 0; i < count; i++) _context.Port.AttachForeign(child, i, PageOf(of, bucket + i, out _));
+        return count;
+    }
+
+    private void PrepareRun(in Request child, CachedObject of, int bucket, int count, bool stable)
+    {
+        PageOf(of, bucket + count - 1, out var last);
+        int sectors = last.Dirty == 0 ? 8 : 32 - System.Numerics.BitOperations.LeadingZeroCount((uint)last.Dirty);
+        Prepare(child, of, (ulong)bucket << 12, ((ulong)(count - 1) << 12) + ((ulong)sectors << 9), stable);
+    }
+
+    private Extent PageOf(CachedObject of, int bucket, out SectorMasks masks)
+    {
+        if (_store.Lookup(of, bucket, false, out masks, out var page) == 0)
+            throw new InvalidOperationException($"dirty bucket {bucket} of object entry {of.Entry} has no page");
+        return page;
+    }
+
+    private void Prepare(in Request child, CachedObject of, ulong offset, ulong length, bool stable) =>
+        _context.Port.Prepare(child, XsegOp.Write, of.Flow.Index, _store.NameOf(of), of.Hash, offset, length, stable ? RequestFlags.ForceUnitAccess : RequestFlags.None);
+
+    private void Wrote(in Request child, CachedObject of, int bucket, int count, bool stable, long failures)
+    {
+        stable |= (child.Reply & ReplyFlags.Stable) != 0;
+        child.TryData(out var data);
+        if (failures == of.Flow.FlushFailures)
+            for (int i = 0; i < count; i++) _store.Destaged(of, bucket + i, data.Get(i), stable);
+        Wrote(of, count, stable);
+    }
+
+    private void Wrote(CachedObject of, int bucket, Extent page, bool stable, long failures)
+    {
+        if (failures == of.Flow.FlushFailures) _store.Destaged(of, bucket, page, stable);
+        Wrote(of, 1, stable);
+    }
+
+    private void Wrote(CachedObject of, int count, bool stable)
+    {
+        // Also where the bucket has a newer page by now: those who waited for the older one rely on the blocker.
+        if (!stable) Store.NoteUnstable(of.Flow);
+        Writes++;
+        PagesWritten += count;
+        NoteSuccess(of);
+    }
+
+    private unsafe void Failed(CachedObject of, int status)
+    {
+        Failures++;
+        of.Flow.DestageErrors++;
+        var flow = _context.Segment.FlowAt(of.Flow.Index);
+        if (flow == null || flow->Degraded != 0) return;
+        // From here on the guest hears of trouble at once, until the blocker takes writes again.
+        Shared.Store(ref flow->Degraded, (byte)1);
+        _context.Log.LogError(
+            "flow {Flow}: destaging object {Object} failed with errno {Errno}; its {Pages} dirty pages are kept and tried again, and the flow writes through until that succeeds",
+            of.Flow.Index, System.Text.Encoding.UTF8.GetString(_store.NameOf(of)), status, of.DirtyPages);
+    }
+
+    private unsafe void NoteSuccess(CachedObject of)
+    {
+        var flow = _context.Segment.FlowAt(of.Flow.Index);
+        if (flow == null || flow->Degraded == 0) return;
+        Shared.Store(ref flow->Degraded, (byte)0);
+        _context.Log.LogInformation("flow {Flow}: destaging works again", of.Flow.Index);
+    }
+}
