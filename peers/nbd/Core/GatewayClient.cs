@@ -23,6 +23,11 @@ internal abstract class GatewayClient
     /// <summary>There may be room for the next piece of a WRITE that had to wait (<see cref="GatewayRequest.TryTakePiece"/>).</summary>
     internal abstract void OnRoom(GatewayRequest request);
 
+    /// <summary>
+    /// The deadline of a request has passed: its client is told that it failed, and waits for it no longer, though it is under way still.
+    /// </summary>
+    internal abstract void OnExpired(XsegOp op);
+
     /// <summary>A request is no more: it had its reply and its slots are free.</summary>
-    internal abstract void OnRecycled(XsegOp op);
+    internal abstract void OnRecycled(XsegOp op, bool expired);
 }

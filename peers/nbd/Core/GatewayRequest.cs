@@ -16,6 +16,7 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     private Piece? _last;
     private int _pieces;
     private int _holds;
+    private bool _expired;
     private bool _sealed;
     private bool _issuedAny;
     private bool _done;
@@ -116,7 +117,12 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     {
         if (_done) return;
         Status = Errno.ETIMEDOUT;
+        // What follows may be the end of the request.
+        _holds++;
+        _expired = true;
+        Client.OnExpired(Op);
         Complete();
+        Drop();
     }
 
     /// <summary>There is room again.</summary>
@@ -219,9 +225,9 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     private void Drop()
     {
         if (--_holds > 0) return;
-        var (client, op) = (Client, Op);
-        (Client, Export, Held, IsBegun) = (null!, null!, null, false);
+        var (client, op, expired) = (Client, Op, _expired);
+        (Client, Export, Held, IsBegun, _expired) = (null!, null!, null, false, false);
         gateway.Recycle(this);
-        client.OnRecycled(op);
+        client.OnRecycled(op, expired);
     }
 }

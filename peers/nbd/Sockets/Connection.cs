@@ -119,16 +119,21 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         else if (CanRead && (_watched & IoEvents.Read) == 0) Watch(_watched | IoEvents.Read);
     }
 
-    internal override void OnRecycled(XsegOp op)
+    internal override void OnExpired(XsegOp op) => Settle(op);
+
+    internal override void OnRecycled(XsegOp op, bool expired)
     {
         _inFlight--;
-        if (IsChange(op))
-        {
-            _changes--;
-            if (_lost) _server.LostChangeEnded(_export!);
-        }
-
+        if (!expired) Settle(op);
         _server.Activate(this);
+    }
+
+    /// <summary>A change whose outcome, or failure by deadline, the client knows or would know: it holds up nobody any more.</summary>
+    private void Settle(XsegOp op)
+    {
+        if (!IsChange(op)) return;
+        _changes--;
+        if (_lost) _server.LostChangeEnded(_export!);
     }
 
     /// <summary>Goes on where it had to stop for changes of lost clients.</summary>
