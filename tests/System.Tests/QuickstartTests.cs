@@ -27,12 +27,12 @@ public sealed class QuickstartTests : IDisposable
         string program = Path.Combine(Chain.Source, "out/archipelago");
         Assert.Equal("64 MiB", _chain.Execute(program, "volume", "list").Good().Output.Split('\n')[1][4..].Trim().Split("  ")[0]);
         _chain.Fio("demo", "--rw=randrw").Good();
-        _chain.Execute(program, "volume", "create", "disk1", "--size", "10G").Good();
+        _chain.Execute(program, "volume", "create", "disk1", "10G").Good();
         _chain.Execute(program, "cache", "stats").Good();
         _chain.Execute(program, "status").Good();
 
-        // Ctrl-C.
-        Chain.Signal(quickstart.Process, 2);
+        // As Ctrl-C, which cannot be sent here: a shell has its background jobs ignore it.
+        Chain.Signal(quickstart.Process, Chain.SigTerm);
         var end = quickstart.End();
         Assert.True(end.Code == 0, end.Output + end.Error);
         Assert.False(Xseg.Memory.Segment.Exists(_chain.Segment));
