@@ -44,13 +44,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         if (ranged && ((offset | length) & 511) != 0) return XsegErrno.EINVAL;
         if (op == XsegOp.Truncate && (length & 511) != 0) return XsegErrno.EINVAL;
         if (length > RequestSlot.MaxData || (ranged && offset + length > RequestSlot.MaxData)) return XsegErrno.EFBIG;
-        var of = store.FindOrAdd(request, out int status);
-        while (of == null && status == XsegErrno.EAGAIN)
-        {
-            await room.WaitAsync();
-            of = store.FindOrAdd(request, out status);
-        }
-
+        var (of, status) = await FindOrAddAsync(request);
         if (of == null) return status;
         if (!store.IsNamed(request, of)) return Lie();
         // What is deleted need not be brought down first: a full blocker could never be emptied.
@@ -105,13 +99,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     {
         var sourceHash = Hash128.Of(request.Source);
         if (sourceHash == request.Hash) return XsegErrno.EINVAL;
-        var target = store.FindOrAdd(request, out int status);
-        while (target == null && status == XsegErrno.EAGAIN)
-        {
-            await room.WaitAsync();
-            target = store.FindOrAdd(request, out status);
-        }
-
+        var (target, status) = await FindOrAddAsync(request);
         if (target == null) return status;
         if (!store.IsNamed(request, target)) return Lie();
         target.Users++;
@@ -174,13 +162,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     internal async ValueTask<int> WriteAroundAsync(Request request)
     {
         ulong offset = request.Offset, length = request.Length;
-        var of = store.FindOrAdd(request, out int status);
-        while (of == null && status == XsegErrno.EAGAIN)
-        {
-            await room.WaitAsync();
-            of = store.FindOrAdd(request, out status);
-        }
-
+        var (of, status) = await FindOrAddAsync(request);
         if (of == null) return status;
         if (!store.IsNamed(request, of)) return Lie();
         status = await HoldAsync(of);
@@ -265,6 +247,18 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         {
             store.Drop(of, 0, RequestSlot.MaxData);
             store.Release(of);
+        }
+    }
+
+    /// <summary>The object of a request, made if need be; waits while the table is full. Null with an errno if the request lies.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<(CachedObject? Object, int Status)> FindOrAddAsync(Request request)
+    {
+        while (true)
+        {
+            var found = store.FindOrAdd(request, out int status);
+            if (found != null || status != XsegErrno.EAGAIN) return (found, status);
+            await room.WaitAsync();
         }
     }
 

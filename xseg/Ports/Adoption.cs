@@ -41,11 +41,6 @@ public enum AdoptionOutcome
 /// </summary>
 public static unsafe class Adoption
 {
-    /// <summary>Adopts the page of extent <paramref name="index"/>; true if it is a bucket now. See <see cref="Adopt"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool TryAdopt(Port port, in RequestData data, int index, uint @object, ushort bucket, ushort flow, SectorMasks masks, ulong sequence, uint checksum, out Extent page) =>
-        Adopt(port, data, index, @object, bucket, flow, masks, sequence, checksum, out page) <= AdoptionOutcome.Resumed;
-
     /// <summary>
     /// Adopts the page of extent <paramref name="index"/>, all 4,096 bytes of which the write covers. <paramref name="page"/> is the
     /// bucket's page if the outcome is <see cref="AdoptionOutcome.Adopted"/> or <see cref="AdoptionOutcome.Resumed"/> (then its
