@@ -53,16 +53,15 @@ public sealed unsafe class Limbo
         _segment.AdvanceEpoch();
         ulong oldest = OldestLiveEpoch(ulong.MaxValue, null, out _);
         int freed = 0;
-        while (_count > 0 && _entries[_head].Epoch < oldest)
-        {
-            _pool.Give(_entries[_head].Page);
-            _head = (_head + 1) & (_entries.Length - 1);
-            _count--;
-            freed++;
-        }
-
+        while (freed < _count && At(freed).Epoch < oldest) freed++;
+        // Backwards, as the pool gives out last what came first: pages that were neighbours in a bucket's object are again.
+        for (int i = freed - 1; i >= 0; i--) _pool.Give(At(i).Page);
+        _head = (_head + freed) & (_entries.Length - 1);
+        _count -= freed;
         return freed;
     }
+
+    private ref Entry At(int index) => ref _entries[(_head + index) & (_entries.Length - 1)];
 
     /// <summary>
     /// As <see cref="Drain"/>, but passes slow readers by: their slots are looked up, and what they do not name is freed. What the
@@ -73,7 +72,7 @@ public sealed unsafe class Limbo
     {
         int freed = Drain();
         if (_count == 0) return freed;
-        ulong newest = _entries[(_head + _count - 1) & (_entries.Length - 1)].Epoch;
+        ulong newest = At(_count - 1).Epoch;
         _named.Clear();
         OldestLiveEpoch(newest + 1, _named, out int readers);
         if (readers > MaxSlowReaders) return freed;
@@ -81,8 +80,8 @@ public sealed unsafe class Limbo
         int kept = 0;
         for (int i = 0; i < _count; i++)
         {
-            var entry = _entries[(_head + i) & (_entries.Length - 1)];
-            if (_named.Contains(entry.Page)) _entries[(_head + kept++) & (_entries.Length - 1)] = entry;
+            var entry = At(i);
+            if (_named.Contains(entry.Page)) At(kept++) = entry;
             else _pool.Give(entry.Page);
         }
 
@@ -130,7 +129,7 @@ public sealed unsafe class Limbo
     private void Grow()
     {
         var larger = new Entry[_entries.Length * 2];
-        for (int i = 0; i < _count; i++) larger[i] = _entries[(_head + i) & (_entries.Length - 1)];
+        for (int i = 0; i < _count; i++) larger[i] = At(i);
         (_entries, _head) = (larger, 0);
     }
 }

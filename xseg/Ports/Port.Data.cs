@@ -149,7 +149,8 @@ public sealed unsafe partial class Port
     {
         var slot = request.Pointer;
         int count = Math.Min((int)slot->ExtentCount, RequestSlot.MaxExtents);
-        for (int i = 0; i < count; i++)
+        // Backwards, as the pool gives out last what came first: neighbours stay neighbours, in ascending order.
+        for (int i = count - 1; i >= 0; i--)
         {
             ulong* at = i < RequestSlot.InlineExtents ? &slot->Extents[i] : RequestData.LocateIndirect(Segment, slot, request.Slot, i);
             if (at != null) FreeIfOwned(request.Slot, new Extent(*at));

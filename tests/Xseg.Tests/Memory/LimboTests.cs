@@ -54,6 +54,15 @@ public sealed unsafe class LimboTests : IDisposable
     }
 
     [Fact]
+    public void NeighboursThatLeaveTogetherAreGivenOutTogetherInTheSameOrder()
+    {
+        uint[] left = [.. Enumerable.Range(0, 8).Select(_ => Lend().Page)];
+        foreach (uint page in left) _cache.Limbo.Add(page);
+        Assert.Equal(8, _cache.Limbo.Drain());
+        Assert.Equal(left, left.Select(_ => Lend().Page));
+    }
+
+    [Fact]
     public void MoreSlowReadersThanAFewAreLookedUpToo()
     {
         using var many = new TestSegment(slots: 128, pages: 256);

@@ -12,6 +12,21 @@ public sealed unsafe class PoolTests : IDisposable
 
     public void Dispose() => _segment.Dispose();
 
+    [Fact]
+    public void ARequestGetsNeighbouringPagesAndTheNextOneTheSame()
+    {
+        var port = TestSegment.Bind(_segment.First, "a", 90);
+        for (int use = 0; use < 3; use++)
+        {
+            var request = port.New(XsegOp.Write, 0, 20 * 4096);
+            Assert.True(port.TryAttachPages(request, payload: true));
+            Assert.True(request.TryData(out var data));
+            uint first = data.Get(0).Page;
+            for (int i = 1; i < 20; i++) Assert.Equal(first + (uint)i, data.Get(i).Page);
+            port.Free(request);
+        }
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
