@@ -16,16 +16,7 @@ shift
 packages=(gnuplot-nox util-linux)
 case $name in nbd | all) packages+=(fio nbdkit qemu-utils libnbd-bin) ;; esac
 case $name in rados | all) packages+=(fio ceph-mon ceph-osd ceph-common librados2) ;; esac
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing+=("$package")
-done
-if ((${#missing[@]})); then
-  echo "installing: ${missing[*]}"
-  root=; [ "$(id -u)" = 0 ] || root=sudo
-  $root apt-get update -q
-  DEBIAN_FRONTEND=noninteractive $root apt-get install -y -q --no-install-recommends "${missing[@]}"
-fi
+deploy/packages.sh "${packages[@]}"
 command -v dotnet >/dev/null || { echo "bench/run.sh: the .NET 10 SDK is missing: no 'dotnet' on PATH" >&2; exit 1; }
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1

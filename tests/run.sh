@@ -10,16 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(ceph-mon ceph-osd ceph-common librados2 fio nbdkit libnbd-bin nbdfuse python3-libnbd qemu-utils e2fsprogs fuse3 gcc libc6-dev util-linux procps)
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing+=("$package")
-done
-if ((${#missing[@]})); then
-  echo "installing: ${missing[*]}"
-  root=; [ "$(id -u)" = 0 ] || root=sudo
-  $root apt-get update -q
-  DEBIAN_FRONTEND=noninteractive $root apt-get install -y -q --no-install-recommends "${missing[@]}"
-fi
+deploy/packages.sh "${packages[@]}"
 command -v dotnet >/dev/null || { echo "tests/run.sh: the .NET 10 SDK is missing: no 'dotnet' on PATH" >&2; exit 1; }
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
