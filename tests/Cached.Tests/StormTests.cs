@@ -11,22 +11,22 @@ namespace Archipelago.Cached.Tests;
 public sealed class StormTests(ITestOutputHelper output)
 {
     [Fact]
-    public void RandomRequestsAreLinearizable() => Run("plain", 300, new StormOptions());
+    public void RandomRequestsAreLinearizable() => Run("plain", 600, new StormOptions());
 
     [Fact]
-    public void BlockerErrorsLoseNothingAcknowledged() => Run("errors", 300, new StormOptions { Errors = true });
+    public void BlockerErrorsLoseNothingAcknowledged() => Run("errors", 600, new StormOptions { Errors = true });
 
     [Fact]
-    public void WhatWasFlushedSurvivesTheHost() => Run("host", 200, new StormOptions { Volatile = true });
+    public void WhatWasFlushedSurvivesTheHost() => Run("host", 400, new StormOptions { Volatile = true });
 
     [Fact]
-    public void WhatWasFlushedSurvivesTheHostDespiteErrors() => Run("hosterrors", 200, new StormOptions { Volatile = true, Errors = true });
+    public void WhatWasFlushedSurvivesTheHostDespiteErrors() => Run("hosterrors", 400, new StormOptions { Volatile = true, Errors = true });
 
     [Fact]
-    public void KilledCacheLosesNothingAcknowledged() => Run("kill", 200, new StormOptions { Kills = 1, Placement = Placement.Apart });
+    public void KilledCacheLosesNothingAcknowledged() => Run("kill", 400, new StormOptions { Kills = 1, Placement = Placement.Apart });
 
     [Fact]
-    public void RepeatedKillsAndErrorsLoseNothingAcknowledged() => Run("kills", 200, new StormOptions { Kills = 5, Errors = true, Volatile = true, Operations = 250, Placement = Placement.Apart });
+    public void RepeatedKillsAndErrorsLoseNothingAcknowledged() => Run("kills", 400, new StormOptions { Kills = 5, Errors = true, Volatile = true, Operations = 250, Placement = Placement.Apart });
 
     private void Run(string kind, int seeds, StormOptions options)
     {
@@ -37,14 +37,34 @@ public sealed class StormTests(ITestOutputHelper output)
         if (only != null) last = first;
         var watch = Stopwatch.StartNew();
         long steps = 0;
-        for (ulong seed = first; seed <= last; seed++)
+        Exception? failure = null;
+        // A storm is one thread's, so each processor has one of its own.
+        int count = only == null ? Environment.ProcessorCount : 1;
+        var threads = Enumerable.Range(0, count).Select(i => new Thread(() =>
         {
-            using var storm = new Storm(seed, options);
-            if (Environment.GetEnvironmentVariable("STORM_TRACE") is { } trace) File.WriteAllText(trace, $"{kind}:{seed}");
-            storm.Run();
-            steps += storm.Rig.World.Steps;
-        }
-
+            for (ulong seed = first + (ulong)i; seed <= last && failure == null; seed += (ulong)count)
+            {
+                try
+                {
+                    Interlocked.Add(ref steps, RunOne(kind, seed, options));
+                }
+                catch (Exception e)
+                {
+                    failure = e;
+                }
+            }
+        })).ToArray();
+        foreach (var thread in threads) thread.Start();
+        foreach (var thread in threads) thread.Join();
+        if (failure != null) throw failure;
         output.WriteLine($"{kind}: {last - first + 1} seeds, {steps} steps, {watch.Elapsed.TotalSeconds:f1} s");
+    }
+
+    private static long RunOne(string kind, ulong seed, StormOptions options)
+    {
+        using var storm = new Storm(seed, options);
+        if (Environment.GetEnvironmentVariable("STORM_TRACE") is { } trace) File.WriteAllText($"{trace}.{Environment.CurrentManagedThreadId}", $"{kind}:{seed}");
+        storm.Run();
+        return storm.Rig.World.Steps;
     }
 }
