@@ -15,14 +15,12 @@ namespace Archipelago.Filed;
 public sealed partial class FiledPeer
 {
     private readonly Dictionary<uint, int> _owed = [];
-    // What a dead predecessor was told to write and did not flush is in no list: the first FLUSH syncs everything.
-    private bool _unknown = true;
+    private InheritedWrites _inherited = null!;
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     private async ValueTask<int> FlushAsync(uint flow)
     {
         if (_pool == null) return XsegErrno.ESHUTDOWN;
-        int status = 0;
         List<ValueTask<int>>? syncs = null;
         ValueTask<int> first = default;
         // All are started at once; those that a request alone uses wait for it, as anybody would.
@@ -36,12 +34,7 @@ public sealed partial class FiledPeer
             else (syncs ??= []).Add(sync);
         }
 
-        if (_unknown)
-        {
-            status = await SyncAll();
-            if (status == 0) _unknown = false;
-        }
-
+        int status = await _inherited.FlushAsync(flow);
         if (started > 0) status = Worse(status, await first);
         foreach (var sync in syncs ?? []) status = Worse(status, await sync);
         // Ours, by these or by an earlier sync in the background.

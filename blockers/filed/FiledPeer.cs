@@ -37,6 +37,7 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
         try
         {
             OpenDirectory();
+            _inherited = new InheritedWrites(SyncAll);
             _pool = new IoPool(Context.Reactor, Context.Port.Name, options.Threads, () => new FileWorker(Context.Segment, _tree, options.Direct).Run);
             _atOnce = new FileWorker(Context.Segment, _tree, direct: false);
         }

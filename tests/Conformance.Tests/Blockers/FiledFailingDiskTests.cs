@@ -73,5 +73,27 @@ public sealed class FiledFailingDiskTests : IDisposable
         Assert.Contains(told, (int[])[XsegErrno.EIO, XsegErrno.ENOSPC]);
     }
 
+    /// <summary>Whose data a dead filed had not made stable nobody knows, and the kernel reports the loss once.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void What_a_dead_predecessor_lost_is_told_to_every_flow_once(bool together)
+    {
+        FiledPeer Make() => new(new FiledOptions { Directory = Path.Combine(_disk, "objects") });
+        using var blocker = BlockerHarness.Start(Make);
+        byte[] data = new byte[4 << 20];
+        Array.Fill(data, (byte)0x5A);
+        for (int i = 0; i < 6; i++) blocker.Write($"object{i}", 0, data, flow: (uint)(1 + (i & 1)));
+        blocker.KillBlocker();
+        blocker.StartBlocker(Make());
+
+        Ask[] flushes = [new(XsegOp.Flush, []) { Flow = 1 }, new(XsegOp.Flush, []) { Flow = 2 }];
+        int[] told = together ? [.. HostThread.Wait(blocker.Issue(flushes)).Select(reply => reply.Status)] : [.. flushes.Select(flush => blocker.Do(flush).Status)];
+        Assert.All(told, status => Assert.Contains(status, (int[])[XsegErrno.EIO, XsegErrno.ENOSPC]));
+        Assert.NotEqual(0, Flush(blocker, 3));
+        Assert.All([1u, 2u, 3u], flow => Assert.Equal(0, Flush(blocker, flow)));
+        blocker.KillBlocker();
+    }
+
     private static int Flush(BlockerHarness blocker, uint flow) => blocker.Do(new Ask(XsegOp.Flush, []) { Flow = flow }).Status;
 }
