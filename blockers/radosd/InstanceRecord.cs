@@ -52,11 +52,20 @@ internal sealed partial class InstanceRecord : IDisposable
     }
 
     /// <summary>What is recorded; null if nothing is.</summary>
-    /// <exception cref="ErrnoException">EPROTO if the file is damaged: nobody can tell then whom to fence.</exception>
+    /// <exception cref="ErrnoException">EPROTO if the file is damaged: nobody can tell then whom to fence; EACCES if it cannot be read.</exception>
     internal Instance? Read()
     {
         if (!File.Exists(_path)) return null;
-        string[] lines = new FileInfo(_path).Length > Longest ? [] : File.ReadAllText(_path, Encoding.UTF8).Split('\n');
+        string[] lines;
+        try
+        {
+            lines = new FileInfo(_path).Length > Longest ? [] : File.ReadAllText(_path, Encoding.UTF8).Split('\n');
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ErrnoException(Errno.EACCES, $"{_path}: the state file cannot be read: {e.Message}; radosd must be able to read and write it (state)", e);
+        }
+
         if (lines.Length == 4 && lines[0] == Title && Value(lines[1], "fsid=") is { } fsid && Value(lines[2], "address=") is { } address && lines[3] == "end")
             return new Instance(fsid, address);
         throw new ErrnoException(Errno.EPROTO, $"{_path}: not a radosd state file, or a damaged one: the instance to fence cannot be told from it. "

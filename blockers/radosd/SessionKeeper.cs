@@ -114,7 +114,7 @@ internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, 
             for (int batch = 0; batch < Batch && session.Queue.TryTake(out var result); batch++, work++) Take(result);
             if (!session.IsFenced || !session.IsIdle) continue;
             _sessions.RemoveAt(i--);
-            _ = CloseAsync(session);
+            _ = ForgetAsync(session);
         }
 
         if (work > 0) admission.Pump();
@@ -159,8 +159,9 @@ internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, 
                 context.Log.LogInformation("RADOS is in use as {Address}", Current!.Address);
                 return;
             }
-            catch (Exception e) when (e is RadosException or ErrnoException or IOException)
+            catch (Exception e)
             {
+                // Of whatever kind: nobody else would hear of it, and requests would wait for good.
                 if (context.Reactor.Now >= nextLog || e.Message != said)
                 {
                     context.Log.LogError("{Error}; requests wait, trying again", e.Message);
@@ -191,6 +192,18 @@ internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, 
         foreach (var waiter in _waiting.ToArray()) waiter.SetResult(session);
         _waiting.Clear();
         admission.Pump();
+    }
+
+    private async Task ForgetAsync(RadosSession session)
+    {
+        try
+        {
+            await CloseAsync(session);
+        }
+        catch (Exception e)
+        {
+            context.Log.LogError(e, "the fenced RADOS client instance {Address} cannot be shut down; it is left as it is", session.Address);
+        }
     }
 
     private Task<bool> CloseAsync(RadosSession session) => context.Reactor.RunBlocking(() =>
