@@ -116,6 +116,7 @@ public sealed unsafe partial class Port : IDisposable
     private static Port Announce(Segment segment, int number, ReadOnlySpan<byte> name, bool sameName, PortOptions options, RecoveryReport report)
     {
         var entry = segment.PortAt(number);
+        uint before = sameName ? entry->PageShare : 0;
         if (!sameName)
         {
             // A name that is half one and half the other must not be found.
@@ -138,6 +139,13 @@ public sealed unsafe partial class Port : IDisposable
         {
             port.Pages.Fill(options.Pages, report.PagesInUse);
         }
+        catch (XsegException) when (options.Pages <= before && CountFree(segment, number) + report.PagesInUse >= options.Pages / 2)
+        {
+            // Damaged entries of the page table have cost it pages: it goes on with what there is.
+            long left = CountFree(segment, number) + report.PagesInUse;
+            port.Pages.Fill(left, report.PagesInUse);
+            report.PagesMissing = (int)(options.Pages - left);
+        }
         catch (XsegException) when (!sameName)
         {
             // It holds nothing: do not reserve the name.
@@ -147,6 +155,19 @@ public sealed unsafe partial class Port : IDisposable
 
         port.AdoptRecovered(report);
         return port;
+    }
+
+    /// <summary>Pages that the port may have: its own free ones, and those in nobody's share.</summary>
+    private static long CountFree(Segment segment, int number)
+    {
+        long free = 0;
+        for (uint page = 1; page < segment.PageCount; page++)
+        {
+            var word = new PageWord(Volatile.Read(ref segment.PageAt(page)->Word));
+            if (word.State == PageState.Common || (word.State == PageState.Free && word.Owner == (uint)number)) free++;
+        }
+
+        return free;
     }
 
     /// <summary>Claims a request slot; false if all are in use.</summary>

@@ -25,6 +25,8 @@ public enum FsckKind
     SupersededPage,
     /// <summary>A cached page whose object has no entry or no name: it cannot be destaged.</summary>
     ObjectWithoutName,
+    /// <summary>A dirty page that its cache found damaged and keeps: it is neither read nor destaged.</summary>
+    QuarantinedPage,
     /// <summary>An entry of the route, flow or object table makes no sense.</summary>
     DamagedTable,
 }

@@ -125,7 +125,7 @@ internal sealed unsafe partial class FsckScan(Segment segment)
                 Add(FsckKind.DamagedTable, 2ul << 32 | index, segment.ObjectAt(index)->Word, $"object {index}: its name of {segment.ObjectAt(index)->NameLength} bytes and its hash do not agree");
     }
 
-    private bool HasName(uint index)
+    internal bool HasName(uint index)
     {
         var entry = segment.ObjectAt(index);
         return entry != null && index != 0 && (byte)entry->Word == 2 && entry->NameLength is > 0 and <= RequestSlot.MaxTarget

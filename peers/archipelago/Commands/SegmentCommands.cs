@@ -25,7 +25,11 @@ internal static class SegmentCommands
         {
             Description = ["Checks slots, rings, pages and tables against each other, also while peers live, whose work may then show as a finding that is gone at the next check. "
                 + "Exit status 1 if there are faults. --repair needs a segment of which no peer lives."],
-            Options = [.. options, new("--repair", null, "Repairs what is repairable: gives back slots and pages that nobody holds.")],
+            Options =
+            [
+                .. options, new("--repair", null, "Repairs what is repairable: gives back slots and pages that nobody holds."),
+                new("--discard-dirty", null, "With --repair: gives up dirty pages that are in quarantine or whose object has no name. That data is LOST."),
+            ],
             Run = FsckAsync,
         },
         new("segment destroy", "remove a segment of which no peer lives")
@@ -92,7 +96,8 @@ internal static class SegmentCommands
     private static Task<int> FsckAsync(Invocation invocation, CancellationToken cancel)
     {
         using var segment = Common.Join(invocation);
-        var report = invocation.Has("--repair") ? Fsck.Repair(segment) : Fsck.Check(segment);
+        if (invocation.Has("--discard-dirty") && !invocation.Has("--repair")) throw new UsageException("--discard-dirty: say --repair too");
+        var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty")) : Fsck.Check(segment);
         var view = new FsckView(
             report.IsClean, report.LivePorts, report.SlotsInUse, report.Repaired,
             [.. report.Findings.Select(f => new FsckLine(f.Kind.ToString(), f.IsFault, f.IsRepairable, f.Text))]);
