@@ -131,11 +131,17 @@ internal sealed unsafe class Rig : IDisposable
         return false;
     }
 
-    public void Dispose()
+    /// <summary>kill -9 of all.</summary>
+    internal void KillAll()
     {
         ClientProcess.Kill();
         CacheProcess.Kill();
         BlocksProcess.Kill();
+    }
+
+    public void Dispose()
+    {
+        KillAll();
         Memd.Dispose();
         Directory.Delete(_directory, recursive: true);
     }
