@@ -58,7 +58,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         XsegOp.Discard or XsegOp.WriteZeroes or XsegOp.Truncate or XsegOp.Delete => _objects.ChangeAsync(request),
         XsegOp.Hash => _objects.HashAsync(request),
         XsegOp.Copy => _objects.CopyAsync(request),
-        XsegOp.Acquire => _objects.ForwardAsync(request),
+        XsegOp.Acquire => _objects.ForwardAsync(request, SlotUse.Wait),
         XsegOp.Release => _objects.ReleaseAsync(request),
         _ => new ValueTask<int>(XsegErrno.ENOTSUP),
     };

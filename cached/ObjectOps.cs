@@ -141,7 +141,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     internal async ValueTask<int> ReleaseAsync(Request request)
     {
         int status = await flushes.FlushAsync(store.FlowOf(request.Flow));
-        return status != 0 ? status : await ForwardAsync(request);
+        return status != 0 ? status : await ForwardAsync(request, SlotUse.Own);
     }
 
     /// <summary>
@@ -194,7 +194,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     internal async ValueTask<int> ProbeAsync(CachedObject of)
     {
-        var child = await context.AllocateAsync();
+        var child = await context.AllocateAsync(SlotUse.Forward);
         int status = store.TryPrepare(child, XsegOp.Info, of, 0, 0) ? await blocks.SubmitAsync(child) : XsegErrno.EIO;
         context.Free(child);
         if (of.Exists == Existence.Unknown && status is 0 or XsegErrno.ENOENT) of.Exists = status == 0 ? Existence.Yes : Existence.Missing;
@@ -218,9 +218,9 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
 
     /// <summary>Passes a request on to the blocker as it is, with its pages, and takes the answer over.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    internal async ValueTask<int> ForwardAsync(Request request)
+    internal async ValueTask<int> ForwardAsync(Request request, SlotUse use = SlotUse.Forward)
     {
-        var child = await context.AllocateAsync();
+        var child = await context.AllocateAsync(use);
         var port = context.Port;
         port.Prepare(child, request.Op, request.Flow, request.Target, request.Hash, request.Offset, request.Length, request.Flags);
         port.SetParent(child, request);
