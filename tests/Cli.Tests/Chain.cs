@@ -26,6 +26,9 @@ internal sealed partial class Chain : IDisposable
 
     internal static string Executable { get; } = Path.Combine(AppContext.BaseDirectory, "archipelago");
 
+    /// <summary>Two quick deaths stop restarts, as in production; most tests kill more than that.</summary>
+    internal bool CountsQuickDeaths { get; init; }
+
     internal string Root { get; } = Directory.CreateTempSubdirectory("ac-").FullName;
     internal string State => Path.Combine(Root, "s");
     internal string Segment => new Daemon.StateDirectory(State).DefaultSegment;
@@ -119,6 +122,7 @@ internal sealed partial class Chain : IDisposable
         var start = new ProcessStartInfo(program) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true, WorkingDirectory = Root };
         foreach (string argument in arguments) start.ArgumentList.Add(argument);
         start.Environment["ARCHIPELAGO_STATE"] = State;
+        if (!CountsQuickDeaths) start.Environment["ARCHIPELAGO_SEGMENT_QUICK_DEATH"] = "0";
         return start;
     }
 

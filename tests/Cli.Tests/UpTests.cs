@@ -77,6 +77,29 @@ public sealed class UpTests : IDisposable
     }
 
     [Fact]
+    public void Two_quick_deaths_stop_restarts_until_an_operator_clears_them()
+    {
+        using var chain = new Chain { CountsQuickDeaths = true };
+        for (int death = 0; death < 2; death++)
+        {
+            var up = chain.Start(["up", "--set", "segment.quick-death=1h", .. Chain.Small]);
+            if (death == 0) chain.Fio("demo", "--rw=write", "--do_verify=0", "--end_fsync=1").Good();
+            Chain.Signal(up, Chain.SigKill);
+            up.WaitForExit();
+        }
+
+        var refused = chain.Run(["up", "--set", "segment.quick-death=1h", .. Chain.Small]);
+        Assert.Equal(1, refused.Code);
+        Assert.Contains("--clear-deaths", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("EAGAIN", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("restarts are stopped", chain.Run("segment", "fsck").Output, StringComparison.Ordinal);
+        chain.Run("segment", "fsck", "--clear-deaths");
+        chain.Start(["up", .. Chain.Small]);
+        chain.Fio("demo", "--rw=read", "--verify_only=1").Good();
+        chain.Run("down").Good();
+    }
+
+    [Fact]
     public void A_term_signal_drains_as_down_does()
     {
         var up = _chain.Start(["up", .. Chain.Small]);

@@ -25,6 +25,16 @@ public static class Fsck
         return again.Report(0, seenBefore: scan);
     }
 
+    /// <summary>Allows dead ports to be taken over again after two quick deaths in a row. Peers may live.</summary>
+    public static void ClearQuickDeaths(Segment segment)
+    {
+        lock (segment.MaintenanceGate)
+        {
+            using var maintenance = segment.Locks.Maintain();
+            QuickDeaths.Clear(segment);
+        }
+    }
+
     /// <summary>
     /// Mends what can be mended with no data at stake: frees slots and pages that only dead peers held, older pages of a bucket
     /// that has a newer one, shares of ports that nobody has. Cached pages that cannot be destaged are left as they are, unless

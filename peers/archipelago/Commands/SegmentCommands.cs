@@ -29,6 +29,7 @@ internal static class SegmentCommands
             [
                 .. options, new("--repair", null, "Repairs what is repairable: gives back slots and pages that nobody holds."),
                 new("--discard-dirty", null, "With --repair: gives up dirty pages that are in quarantine or whose object has no name. That data is LOST."),
+                new("--clear-deaths", null, "Allows peers to be started again after two of them died within seconds of their start ([segment] quick-death)."),
             ],
             Run = FsckAsync,
         },
@@ -97,6 +98,7 @@ internal static class SegmentCommands
     {
         using var segment = Common.Join(invocation);
         if (invocation.Has("--discard-dirty") && !invocation.Has("--repair")) throw new UsageException("--discard-dirty: say --repair too");
+        if (invocation.Has("--clear-deaths")) Fsck.ClearQuickDeaths(segment);
         var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty")) : Fsck.Check(segment);
         var view = new FsckView(
             report.IsClean, report.LivePorts, report.SlotsInUse, report.Repaired,

@@ -108,6 +108,7 @@ internal sealed partial class PeerProcess
                 Serves = serves,
                 Pages = made.Pages,
                 KeepsCachePages = made.KeepsCachePages,
+                QuickDeathWindow = _config.QuickDeathWindow,
             });
             PeerMetrics.Add(_metrics, kind.Name, context);
             made.AddMetrics?.Invoke(_metrics);
@@ -146,7 +147,8 @@ internal sealed partial class PeerProcess
         try
         {
             if (_host is not null) await _reactor.RunAsync(_host.StopAsync);
-            _log.LogInformation("{Segment}", SegmentOpener.Remove(_segment, keep: false));
+            // Where restarts are stopped the segment is what tells why.
+            _log.LogInformation("{Segment}", SegmentOpener.Remove(_segment, keep: cause is XsegException { Errno: XsegErrno.EAGAIN }));
         }
         catch (ErrnoException e)
         {
