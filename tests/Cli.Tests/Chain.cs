@@ -69,9 +69,12 @@ internal sealed partial class Chain : IDisposable
     }
 
     /// <summary>Starts a process that goes on, and waits until it says that it runs.</summary>
-    internal Process Start(params string[] arguments)
+    internal Process Start(params string[] arguments) => StartProgram(Executable, arguments);
+
+    /// <summary>As <see cref="Start"/>, by a program that becomes the executable.</summary>
+    internal Process StartProgram(string program, params string[] arguments)
     {
-        var process = Process.Start(StartInfo(Executable, arguments))!;
+        var process = Process.Start(StartInfo(program, arguments))!;
         _started.Add(process);
         process.OutputDataReceived += (_, line) => Add(line.Data);
         process.ErrorDataReceived += (_, line) => Add(line.Data);

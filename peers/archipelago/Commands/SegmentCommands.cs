@@ -41,14 +41,15 @@ internal static class SegmentCommands
         },
     ];
 
-    private static Task<int> InfoAsync(Invocation invocation, CancellationToken cancel)
+    private static async Task<int> InfoAsync(Invocation invocation, CancellationToken cancel)
     {
         using var segment = Common.Join(invocation);
-        var info = SegmentView.Info(segment);
+        using var state = Common.StateOf(invocation);
+        var info = SegmentView.Info(segment) with { Memory = await StatusCommand.MemoryAsync(state, segment.DirectoryPath, cancel) };
         if (invocation.Json)
         {
             Invocation.WriteJson(info, DaemonJson.Default.SegmentInfo);
-            return Task.FromResult(ExitCode.Ok);
+            return ExitCode.Ok;
         }
 
         Invocation.WriteFields(
@@ -57,8 +58,9 @@ internal static class SegmentCommands
                 .. info.PagesByState.Select(s => ($"  {s.Key}", $"{Invocation.Number(s.Value)} ({Invocation.Size(s.Value * 4096.0)})")),
                 ("dirty pages", Invocation.Number(info.DirtyPages)), ("ports", Invocation.Number(info.Ports)), ("slots per port", Invocation.Number(info.SlotsPerPort)),
                 ("flows", Invocation.Number(info.Flows)), ("objects", Invocation.Number(info.Objects)), ("loan epoch", info.Epoch.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+                .. info.Memory!.Select(m => ($"in RAM, process {m.Pid}", $"{Invocation.Size(m.ResidentBytes)}, in huge pages {Invocation.Size(m.HugeBytes)}, locked {Invocation.Size(m.LockedBytes)}")),
             ]);
-        return Task.FromResult(ExitCode.Ok);
+        return ExitCode.Ok;
     }
 
     private static Task<int> PortsAsync(Invocation invocation, CancellationToken cancel)
