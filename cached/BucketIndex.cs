@@ -13,6 +13,7 @@ namespace Archipelago.Cached;
 internal sealed unsafe class BucketIndex
 {
     private const ulong Referenced = 1ul << 63;
+    private const int Nowhere = int.MinValue;
 
     private readonly Segment _segment;
     private readonly ulong[] _entries;
@@ -25,6 +26,15 @@ internal sealed unsafe class BucketIndex
 
     internal int Count { get; private set; }
 
+    /// <summary>
+    /// Not 0 after a look-up that found no page because the entry of the one that it had is damaged: that page, which is forgotten
+    /// here. The caller sets it back to 0.
+    /// </summary>
+    internal uint Lost { get; set; }
+
+    /// <summary>Called with each page that is forgotten because of its damaged entry while another was looked for: whose it was cannot be told.</summary>
+    internal Action<uint>? Stray { get; set; }
+
     /// <summary>Bytes that the index takes.</summary>
     internal long Bytes => _entries.LongLength * sizeof(ulong);
 
@@ -33,7 +43,7 @@ internal sealed unsafe class BucketIndex
     internal uint Find(uint @object, ushort bucket, bool touch)
     {
         int at = FindSlot(@object, bucket);
-        if (at < 0) return 0;
+        if (at < 0) return at == Nowhere ? 0 : FindPastDamage(@object, bucket, at);
         ref ulong entry = ref _entries[at];
         if (touch && (entry & Referenced) == 0) entry |= Referenced;
         return (uint)entry;
@@ -88,7 +98,11 @@ internal sealed unsafe class BucketIndex
     internal void Remove(uint @object, ushort bucket)
     {
         int hole = FindSlot(@object, bucket);
-        if (hole < 0) return;
+        if (hole != Nowhere) RemoveAt(hole < 0 ? ~hole : hole);
+    }
+
+    private void RemoveAt(int hole)
+    {
         Count--;
         // Backward shift: no tombstones, so look-ups never get slower.
         int at = hole;
@@ -97,8 +111,14 @@ internal sealed unsafe class BucketIndex
             if (++at == _entries.Length) at = 0;
             ulong entry = _entries[at];
             if (entry == 0) break;
-            var key = _segment.PageAt((uint)entry);
-            int home = Home(Hash(key->Object, key->Bucket));
+            if (!TryHash(entry, out ulong hash))
+            {
+                _entries[hole] = 0;
+                PutAgain(hole);
+                return;
+            }
+
+            int home = Home(hash);
             bool movable = hole <= at ? home <= hole || home > at : home <= hole && home > at;
             if (!movable) continue;
             _entries[hole] = entry;
@@ -117,6 +137,58 @@ internal sealed unsafe class BucketIndex
         return true;
     }
 
+    /// <summary>Where an entry is damaged nobody knows where it may move to: what follows <paramref name="hole"/> is put in place anew, without it.</summary>
+    private void PutAgain(int hole)
+    {
+        var moved = new List<ulong>();
+        for (int at = hole; ;)
+        {
+            if (++at == _entries.Length) at = 0;
+            if (_entries[at] == 0) break;
+            moved.Add(_entries[at]);
+            _entries[at] = 0;
+        }
+
+        foreach (ulong entry in moved)
+        {
+            if (!TryHash(entry, out ulong hash))
+            {
+                Count--;
+                Stray?.Invoke((uint)entry);
+                continue;
+            }
+
+            int at = Home(hash);
+            while (_entries[at] != 0)
+                if (++at == _entries.Length) at = 0;
+            _entries[at] = entry;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private uint FindPastDamage(uint @object, ushort bucket, int at)
+    {
+        uint lost = 0;
+        for (; at < 0 && at != Nowhere; at = FindSlot(@object, bucket))
+        {
+            lost = (uint)_entries[~at];
+            RemoveAt(~at);
+        }
+
+        if (at >= 0) return (uint)_entries[at];
+        Lost = lost;
+        return 0;
+    }
+
+    /// <summary>The hash of the bucket that a page's entry names; false if it is not the one that it was put here for.</summary>
+    private bool TryHash(ulong entry, out ulong hash)
+    {
+        var key = _segment.PageAt((uint)entry);
+        hash = Hash(key->Object, key->Bucket);
+        return ((entry ^ Tag(hash)) & ~Referenced) >> 32 == 0;
+    }
+
+    /// <summary>The slot of a bucket; <see cref="Nowhere"/>; or the complement of the slot whose page was the bucket's before its entry was damaged.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int FindSlot(uint @object, ushort bucket)
     {
@@ -127,8 +199,14 @@ internal sealed unsafe class BucketIndex
         while (true)
         {
             ulong entry = entries[at];
-            if (entry == 0) return -1;
-            if (((entry ^ tag) & ~Referenced) >> 32 == 0 && Matches((uint)entry, @object, bucket)) return at;
+            if (entry == 0) return Nowhere;
+            if (((entry ^ tag) & ~Referenced) >> 32 == 0)
+            {
+                if (Matches((uint)entry, @object, bucket)) return at;
+                // Another bucket with the same tag says so in its page's entry.
+                if (!TryHash(entry, out _)) return ~at;
+            }
+
             if (++at == entries.Length) at = 0;
         }
     }

@@ -9,11 +9,14 @@ using Microsoft.AspNetCore.Routing;
 
 namespace Archipelago.Cached;
 
-/// <summary>What the cache holds and has done. Bytes are bytes, counts are since the start.</summary>
+/// <summary>
+/// What the cache holds and has done. Bytes are bytes, counts are since the start. Quarantined: dirty, but the page table's or the object
+/// table's entry is damaged, so neither read nor destaged.
+/// </summary>
 public sealed record CacheStatistics(
     long CapacityBytes, long CachedBytes, long DirtyBytes, long WrittenBytes, long LimboBytes, long FreeBytes, long Objects, long IndexBytes,
     long Hits, long Misses, long Writes, long Evictions, long DestageWrites, long DestagedBytes, long DestageErrors, int DestageInFlight,
-    double OldestDirtySeconds, IReadOnlyList<CacheFlow> Flows);
+    double OldestDirtySeconds, long QuarantinedBytes, long DamagedPages, long DamagedObjects, IReadOnlyList<CacheFlow> Flows);
 
 /// <summary>One flow of <see cref="CacheStatistics"/>.</summary>
 public sealed record CacheFlow(
@@ -122,7 +125,7 @@ public sealed partial class CachedPeer : IControlEndpoints
             Bytes(Context.Port.Pages.Count), _store.Objects.Count, _store.Buckets.Bytes,
             _store.Flows.Sum(flow => flow.Hits), _store.Flows.Sum(flow => flow.Misses), _store.Flows.Sum(flow => flow.Writes), _store.Evictions,
             _destager.Writes, Bytes(_destager.PagesWritten), _destager.Failures, _destager.WritesInFlight,
-            Math.Max(0, (Context.Reactor.Now - oldest) / 1e9), [.. _store.Flows.Where(flow => flow.Index != 0).Select(Describe)]);
+            Math.Max(0, (Context.Reactor.Now - oldest) / 1e9), Bytes(_store.LostPages), _store.DamagedPages, _store.DamagedObjects, [.. _store.Flows.Where(flow => flow.Index != 0).Select(Describe)]);
     }
 
     private unsafe CacheFlow Describe(FlowState flow)

@@ -29,6 +29,10 @@ internal sealed class CachedObject
     internal int Pages;
     /// <summary>Buckets whose page is dirty.</summary>
     internal int DirtyPages;
+    /// <summary>Buckets that were dirty and whose page is lost, see <see cref="Store.Lose"/>.</summary>
+    internal int LostPages;
+    /// <summary>Its entry in the object table was found damaged: nothing can be asked of the blocker until a request names it.</summary>
+    internal bool NameLost;
     /// <summary>When the oldest dirty page became so, monotonic nanoseconds; valid while listed.</summary>
     internal long DirtySince;
     /// <summary>No destaging before this, after a failure.</summary>
@@ -51,12 +55,12 @@ internal sealed class CachedObject
     internal bool Listed;
 
     /// <summary>Nothing refers to it: its entry can be freed.</summary>
-    internal bool IsIdle => Pages == 0 && !IsBusy;
+    internal bool IsIdle => Pages == 0 && LostPages == 0 && !IsBusy;
 
     /// <summary>Somebody is at it.</summary>
     internal bool IsBusy => InPass || Exclusive || Waits != null || Fills != null || Users != 0 || Urgent;
 
-    internal bool IsDirty(int bucket) => (_dirty[bucket >> 6] >> (bucket & 63) & 1) != 0;
+    internal bool IsDirty(int bucket) => (uint)bucket < MaxBuckets && (_dirty[bucket >> 6] >> (bucket & 63) & 1) != 0;
 
     /// <summary>Marks a bucket as dirty; false if it was.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -46,7 +46,9 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
     }
 
     /// <inheritdoc/>
-    public override ValueTask<int> HandleAsync(Request request) => request.Op switch
+    public override ValueTask<int> HandleAsync(Request request) => request.Flow < (uint)Context.Segment.FlowCount ? Handle(request) : new ValueTask<int>(Lie());
+
+    private ValueTask<int> Handle(in Request request) => request.Op switch
     {
         XsegOp.Read => _reads.Handle(request),
         XsegOp.Write => _writes.Handle(request),
@@ -56,10 +58,16 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         XsegOp.Discard or XsegOp.WriteZeroes or XsegOp.Truncate or XsegOp.Delete => _objects.ChangeAsync(request),
         XsegOp.Hash => _objects.HashAsync(request),
         XsegOp.Copy => _objects.CopyAsync(request),
-        XsegOp.Acquire => _objects.ForwardAsync(request),
+        XsegOp.Acquire => _objects.ForwardAsync(request, SlotUse.Wait),
         XsegOp.Release => _objects.ReleaseAsync(request),
         _ => new ValueTask<int>(XsegErrno.ENOTSUP),
     };
+
+    private int Lie()
+    {
+        Context.Port.CountBadRequest();
+        return XsegErrno.EBADMSG;
+    }
 
     /// <summary>
     /// Destages and flushes everything. Fails if the blocker does not take it: then the dirty pages stay in the segment, for
@@ -70,7 +78,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         int status = await _flushes.FlushAllAsync();
         if (status != 0 || _store.DirtyPages > 0)
             throw new Runtime.ErrnoException(status == 0 ? XsegErrno.EBUSY : status,
-                $"{_store.DirtyPages} dirty pages of 4 KiB cannot be brought to the blocker; they stay in the segment. Mend the blocker and stop again, or give them up by name (--discard-dirty)");
+                $"{_store.DirtyPages + _store.LostPages} dirty pages of 4 KiB cannot be brought to the blocker; they stay in the segment. Mend the blocker and stop again, or give them up by name (--discard-dirty)");
         _destager.Stop();
         _flushes.Stop();
         Context.Log.LogInformation("at rest: {Pages} pages cached, all stable", _store.Buckets.Count);

@@ -30,7 +30,9 @@ internal sealed class PassRuns
         {
             int count = 0;
             while (count < longest && bucket + count < CachedObject.MaxBuckets && of.IsDirty(bucket + count) && IsWhole(store, of, bucket + count)) count++;
-            _runs.Add(count == 0 ? new DestageRun(bucket, 1, true) : new DestageRun(bucket, count, false));
+            if (count > 0) _runs.Add(new DestageRun(bucket, count, false));
+            // Looking at it may show that its page is lost.
+            else if (of.IsDirty(bucket)) _runs.Add(new DestageRun(bucket, 1, true));
             bucket += Math.Max(count, 1);
             if (bucket >= CachedObject.MaxBuckets) break;
             bucket = of.NextDirty(bucket);

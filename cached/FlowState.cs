@@ -19,6 +19,8 @@ internal sealed class FlowState(uint index)
     internal int DirtyObjects;
     internal long DirtyPages;
     internal long Pages;
+    /// <summary>Dirty pages that are lost, see <see cref="Store.Lose"/>: no FLUSH of the flow can be true while there are any.</summary>
+    internal long LostPages;
     /// <summary>The blocker has something of this flow that no FLUSH has covered, or may have (after a restart).</summary>
     internal bool Unstable = true;
     internal bool Draining;

@@ -71,7 +71,8 @@ internal sealed class FlushPath
             int status = await DestageAsync(flow);
             if (status == 0) status = await StabilizeAsync(flow);
             // Another's FLUSH failed meanwhile: what was brought down may be lost by it, and is dirty again.
-            if (status != 0 || failures == flow.FlushFailures) return status;
+            if (status != 0) return status;
+            if (failures == flow.FlushFailures) return flow.LostPages == 0 ? 0 : XsegErrno.EIO;
         }
     }
 

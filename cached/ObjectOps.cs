@@ -43,13 +43,13 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         bool ranged = op is XsegOp.Discard or XsegOp.WriteZeroes;
         if (ranged && ((offset | length) & 511) != 0) return XsegErrno.EINVAL;
         if (op == XsegOp.Truncate && (length & 511) != 0) return XsegErrno.EINVAL;
-        if (length > RequestSlot.MaxData || (ranged && offset + length > RequestSlot.MaxData)) return XsegErrno.EFBIG;
+        if (length > RequestSlot.MaxData || (ranged && offset > RequestSlot.MaxData - length)) return XsegErrno.EFBIG;
         var (of, status) = await FindOrAddAsync(request);
         if (of == null) return status;
-        if (!store.IsNamed(request, of)) return Lie();
+        if (!Store.IsNamed(request, of)) return Lie();
         // What is deleted need not be brought down first: a full blocker could never be emptied.
         status = op == XsegOp.Delete ? await HoldDirtyAsync(of) : await HoldAsync(of);
-        bool existed = of.DirtyPages > 0;
+        bool existed = of.DirtyPages + of.LostPages > 0;
         var (start, end) = op switch
         {
             XsegOp.Truncate => ((long)length, (long)RequestSlot.MaxData),
@@ -76,6 +76,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         var of = store.Find(request.Hash);
         if (of == null) return await ForwardAsync(request);
         int status = await HoldAsync(of);
+        if (status == 0 && of.LostPages > 0) status = XsegErrno.EIO;
         if (status == 0) status = await ForwardAsync(request);
         Leave(of);
         return status;
@@ -86,7 +87,9 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     internal async ValueTask<int> InfoAsync(Request request)
     {
         // Asked before the blocker is: what a pass brings down meanwhile may come too late for its answer.
-        long dirtyEnd = store.Find(request.Hash) is { } of ? DirtyEnd(of) : 0;
+        var of = store.Find(request.Hash);
+        if (of is { LostPages: > 0 }) return XsegErrno.EIO;
+        long dirtyEnd = of == null ? 0 : DirtyEnd(of);
         int status = await ForwardAsync(request);
         if (dirtyEnd == 0 || status is not (0 or XsegErrno.ENOENT)) return status;
         request.Serviced = Math.Max(status == 0 ? request.Serviced : 0, (ulong)dirtyEnd);
@@ -101,7 +104,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         if (sourceHash == request.Hash) return XsegErrno.EINVAL;
         var (target, status) = await FindOrAddAsync(request);
         if (target == null) return status;
-        if (!store.IsNamed(request, target)) return Lie();
+        if (!Store.IsNamed(request, target)) return Lie();
         target.Users++;
         var source = store.Find(sourceHash);
         if (source != null) source.Users++;
@@ -116,6 +119,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
             if (status == 0) status = next;
         }
 
+        if (status == 0 && source is { LostPages: > 0 }) status = XsegErrno.EIO;
         if (status == 0) status = await ForwardOverAsync(request, target, 0, RequestSlot.MaxData);
         if (status == 0)
         {
@@ -137,7 +141,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     internal async ValueTask<int> ReleaseAsync(Request request)
     {
         int status = await flushes.FlushAsync(store.FlowOf(request.Flow));
-        return status != 0 ? status : await ForwardAsync(request);
+        return status != 0 ? status : await ForwardAsync(request, SlotUse.Own);
     }
 
     /// <summary>
@@ -150,7 +154,9 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         var of = store.Find(request.Hash);
         if (of == null) return await ForwardAsync(request);
         of.Users++;
+        ulong offset = request.Offset, end = Math.Min(offset + request.Length, RequestSlot.MaxData);
         int status = await destager.CleanAsync(of, false);
+        if (status == 0 && store.IsLost(of, offset, end)) status = XsegErrno.EIO;
         if (status == 0) status = await ForwardAsync(request);
         of.Users--;
         store.Release(of);
@@ -164,7 +170,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         ulong offset = request.Offset, length = request.Length;
         var (of, status) = await FindOrAddAsync(request);
         if (of == null) return status;
-        if (!store.IsNamed(request, of)) return Lie();
+        if (!Store.IsNamed(request, of)) return Lie();
         status = await HoldAsync(of);
         if (status == 0)
         {
@@ -188,9 +194,8 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     internal async ValueTask<int> ProbeAsync(CachedObject of)
     {
-        var child = await context.AllocateAsync();
-        context.Port.Prepare(child, XsegOp.Info, of.Flow.Index, store.NameOf(of), of.Hash, 0, 0);
-        int status = await blocks.SubmitAsync(child);
+        var child = await context.AllocateAsync(SlotUse.Forward);
+        int status = store.TryPrepare(child, XsegOp.Info, of, 0, 0) ? await blocks.SubmitAsync(child) : XsegErrno.EIO;
         context.Free(child);
         if (of.Exists == Existence.Unknown && status is 0 or XsegErrno.ENOENT) of.Exists = status == 0 ? Existence.Yes : Existence.Missing;
         return status == XsegErrno.ENOENT ? 0 : status;
@@ -213,9 +218,9 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
 
     /// <summary>Passes a request on to the blocker as it is, with its pages, and takes the answer over.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    internal async ValueTask<int> ForwardAsync(Request request)
+    internal async ValueTask<int> ForwardAsync(Request request, SlotUse use = SlotUse.Forward)
     {
-        var child = await context.AllocateAsync();
+        var child = await context.AllocateAsync(use);
         var port = context.Port;
         port.Prepare(child, request.Op, request.Flow, request.Target, request.Hash, request.Offset, request.Length, request.Flags);
         port.SetParent(child, request);
@@ -300,7 +305,8 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     private void Leave(CachedObject of)
     {
         (of.Exclusive, of.Held) = (false, false);
-        for (int waiting = of.ExclusiveWaiters?.Count ?? 0; waiting > 0; waiting--) of.ExclusiveWaiters!.Dequeue().Set(true);
+        // Whoever is woken may be done at once, and wake the others from within.
+        for (int waiting = of.ExclusiveWaiters?.Count ?? 0; waiting > 0 && of.ExclusiveWaiters!.TryDequeue(out var turn); waiting--) turn.Set(true);
         destager.Resume(of);
         // Last: those who were woken may be done with it by now.
         of.Users--;

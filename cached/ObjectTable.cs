@@ -8,7 +8,7 @@ namespace Archipelago.Cached;
 /// The shard's part of the segment's object table. An entry is claimed by compare-and-swap on its own word, filled, then
 /// committed; it is freed only when no page names it. One reactor; several shards share the table.
 /// </summary>
-internal sealed unsafe class ObjectTable(Segment segment, int port)
+internal sealed unsafe class ObjectTable(Segment segment, int port, CachedObject?[] used)
 {
     private const ulong Claimed = 1, InUse = 2;
     private uint _cursor;
@@ -21,20 +21,22 @@ internal sealed unsafe class ObjectTable(Segment segment, int port)
             if (++_cursor >= (uint)segment.ObjectCount) _cursor = 1;
             var entry = segment.ObjectAt(_cursor);
             ulong word = Volatile.Read(ref entry->Word);
-            if ((word & 0xFF) != 0 || !Shared.TrySwap(ref entry->Word, word, Pack(Claimed, word))) continue;
-            Shared.Store(ref entry->HashLow, hash.Low);
-            Shared.Store(ref entry->HashHigh, hash.High);
-            Shared.Store(ref entry->Flow, flow);
-            Shared.Store(ref entry->ObjectSize, ulong.MaxValue);
-            Shared.Store(ref entry->NameLength, (uint)name.Length);
-            Shared.Copy(name, entry->Name);
-            Shared.Store(ref entry->Word, Pack(InUse, word));
+            // One of ours that is damaged may look free.
+            if ((word & 0xFF) != 0 || used[_cursor] != null || !Shared.TrySwap(ref entry->Word, word, Pack(Claimed, word))) continue;
+            Fill(entry, name, hash, flow, word);
             index = _cursor;
             return true;
         }
 
         index = 0;
         return false;
+    }
+
+    /// <summary>Fills an entry of ours that is damaged.</summary>
+    internal void Rewrite(uint index, ReadOnlySpan<byte> name, in Hash128 hash, uint flow)
+    {
+        var entry = segment.ObjectAt(index);
+        Fill(entry, name, hash, flow, Volatile.Read(ref entry->Word));
     }
 
     /// <summary>Frees an entry.</summary>
@@ -59,6 +61,29 @@ internal sealed unsafe class ObjectTable(Segment segment, int port)
         }
 
         return found;
+    }
+
+    /// <summary>What an entry says, if it makes sense: the hash is the name's, the flow exists.</summary>
+    internal bool TryRead(uint index, out Hash128 hash, out uint flow)
+    {
+        var entry = segment.ObjectAt(index);
+        Span<byte> name = stackalloc byte[RequestSlot.MaxTarget];
+        uint length = entry->NameLength;
+        (hash, flow) = (new Hash128(entry->HashLow, entry->HashHigh), entry->Flow);
+        if (length is 0 or > RequestSlot.MaxTarget || flow >= (uint)segment.FlowCount) return false;
+        new ReadOnlySpan<byte>(entry->Name, (int)length).CopyTo(name);
+        return Hash128.Of(name[..(int)length]) == hash;
+    }
+
+    private void Fill(ObjectEntry* entry, ReadOnlySpan<byte> name, in Hash128 hash, uint flow, ulong word)
+    {
+        Shared.Store(ref entry->HashLow, hash.Low);
+        Shared.Store(ref entry->HashHigh, hash.High);
+        Shared.Store(ref entry->Flow, flow);
+        Shared.Store(ref entry->ObjectSize, ulong.MaxValue);
+        Shared.Store(ref entry->NameLength, (uint)name.Length);
+        Shared.Copy(name, entry->Name);
+        Shared.Store(ref entry->Word, Pack(InUse, word));
     }
 
     private ulong Pack(ulong state, ulong word) => state | ((ulong)port << 8) | (word & 0xFFFF_FFFF_0000_0000);

@@ -25,7 +25,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
     {
         ulong offset = request.Offset, length = request.Length;
         if (((offset | length) & SectorMask) != 0) return new ValueTask<int>(XsegErrno.EINVAL);
-        if (offset + length > RequestSlot.MaxData) return new ValueTask<int>(XsegErrno.EFBIG);
+        if (offset > RequestSlot.MaxData || length > RequestSlot.MaxData - offset) return new ValueTask<int>(XsegErrno.EFBIG);
         var found = store.Find(request.Hash);
         if (found != null && found.Flow.Index == request.Flow && TryHit(request, found, offset, length, out int status)) return new ValueTask<int>(status);
         return MissAsync(request, offset, length);
@@ -35,7 +35,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool TryHit(in Request request, CachedObject of, ulong offset, ulong length, out int status)
     {
-        if (!request.TryData(out var data))
+        if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length))
         {
             context.Port.CountBadRequest();
             status = XsegErrno.EBADMSG;
@@ -117,6 +117,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
                 continue;
             }
 
+            if (store.IsLost(of, bucket)) return XsegErrno.EIO;
             if (FillAt(of, bucket) is { } other)
             {
                 var turn = new Completion<bool>();
@@ -146,19 +147,20 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         while (_fills >= _depth) await room.WaitAsync();
         _fills++;
         Request child;
+        bool named;
         while (true)
         {
             // No slot is held while there is no room: destaging, which makes it, needs slots.
             while (!room.HasForRead(count + RequestSlot.MaxIndirect)) await room.WaitAsync();
             child = await context.AllocateAsync();
-            context.Port.Prepare(child, XsegOp.Read, of.Flow.Index, store.NameOf(of), of.Hash, (ulong)first << 12, (ulong)count << 12);
-            if (context.Port.TryAttachPages(child, payload: true)) break;
+            named = store.TryPrepare(child, XsegOp.Read, of, (ulong)first << 12, (ulong)count << 12);
+            if (!named || context.Port.TryAttachPages(child, payload: true)) break;
             context.Free(child);
             await room.WaitAsync();
         }
 
-        int status = await blocks.SubmitAsync(child);
-        if (status == 0) Insert(child, of, fill);
+        int status = named ? await blocks.SubmitAsync(child) : XsegErrno.EIO;
+        if (status == 0 && !TryInsert(child, of, fill)) status = XsegErrno.EBADMSG;
         context.Free(child);
         _fills--;
         Remove(of, fill);
@@ -169,10 +171,11 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         return status;
     }
 
-    /// <summary>Keeps what was read, but not where the bucket has changed since: the write, or the discard, is newer.</summary>
-    private void Insert(in Request child, CachedObject of, Fill fill)
+    /// <summary>Keeps what was read, but not where the bucket has changed since: the write, or the discard, is newer. False if the slot is damaged.</summary>
+    private bool TryInsert(in Request child, CachedObject of, Fill fill)
     {
-        child.TryData(out var data);
+        // Our own slot does not say any more where the data is.
+        if (!child.TryData(out var data) || data.Count != fill.Count || data.RootSlot != child.Slot) return false;
         // Deleting and creating the object moves every bucket.
         if ((child.Reply & ReplyFlags.Missing) != 0)
         {
@@ -190,6 +193,8 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
             if (store.Lookup(of, bucket, false, out var masks, out _) != 0 && masks.Valid == 0xFF) continue;
             store.Keep(of, data, i, bucket);
         }
+
+        return true;
     }
 
     private static void Remove(CachedObject of, Fill fill)

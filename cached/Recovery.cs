@@ -8,43 +8,71 @@ namespace Archipelago.Cached;
 
 /// <summary>
 /// Rebuilds the cache from the segment after its process died: pages and objects are where they were; of two pages of one
-/// bucket the one with the higher sequence counts (the dead one was about to retire the other). Dirty pages are destaged as any.
+/// bucket the one with the higher sequence counts (the dead one was about to retire the other). Dirty pages are destaged as any; those
+/// of which the tables do not say whose they are stay where they are, see <see cref="Store.Quarantine"/>.
 /// </summary>
 internal sealed unsafe class Recovery(PeerContext context, Store store)
 {
+    /// <summary>No cache lives so long; the number after it must not wrap.</summary>
+    private const ulong LastSequence = 1ul << 62;
+
     internal void Run()
     {
         var objects = new Dictionary<uint, CachedObject>();
-        var table = new ObjectTable(context.Segment, context.Port.Number);
+        var table = store.Table;
         var entries = table.Recover();
         foreach (uint index in entries)
-        {
-            var entry = context.Segment.ObjectAt(index);
-            objects.Add(index, store.Add(index, new Hash128(entry->HashLow, entry->HashHigh), Math.Min(entry->Flow, (uint)context.Segment.FlowCount - 1)));
-        }
+            if (table.TryRead(index, out var hash, out uint flow) && store.Find(hash) == null) objects.Add(index, store.Add(index, hash, flow));
 
-        int pages = 0, older = 0, nameless = 0;
+        int pages = 0, older = 0, dropped = 0;
+        var quarantined = new List<(CachedObject Of, int Bucket, uint Page)>();
         for (uint page = 1; page < context.Segment.PageCount; page++)
         {
-            var entry = context.Segment.PageAt(page);
-            var word = new PageWord(entry->Word);
+            // One copy, checked, then used.
+            var entry = *context.Segment.PageAt(page);
+            var word = new PageWord(entry.Word);
             if (word.State != PageState.Cache || word.Owner != (uint)context.Port.Number) continue;
-            store.Sequence = Math.Max(store.Sequence, entry->Sequence);
-            if (!objects.TryGetValue(entry->Object, out var of) || entry->Bucket >= CachedObject.MaxBuckets)
+            var masks = SectorMasks.From(entry.Masks);
+            bool named = objects.TryGetValue(entry.Object, out var of) && entry.Bucket < CachedObject.MaxBuckets && entry.Flow == (ushort)of.Flow.Index;
+            if (named && masks.Mark == SectorMasks.Quarantined)
             {
-                nameless++;
-                context.Port.Limbo.Retire(page);
-                continue;
+                quarantined.Add((of!, entry.Bucket, page));
             }
-
-            pages++;
-            if (!store.Recovered(of, page)) older++;
+            else if (named && Store.IsSound(entry.Masks) && entry.Sequence <= LastSequence)
+            {
+                pages++;
+                store.Sequence = Math.Max(store.Sequence, entry.Sequence);
+                if (!store.Recovered(of!, page, entry)) older++;
+            }
+            else if (masks.Dirty != 0 && masks.Mark == SectorMasks.Quarantined)
+            {
+                store.Quarantine(page, entry.Flow);
+            }
+            else if (masks.Dirty != 0)
+            {
+                store.Quarantine(page, entry.Flow);
+                context.Log.LogError("page {Page} is dirty, but its entry or its object's is damaged: object entry {Object}, bucket {Bucket}, flow {Flow}, {Masks}; it is kept and not destaged",
+                    page, entry.Object, entry.Bucket, entry.Flow, masks);
+            }
+            else
+            {
+                // The blocker has it.
+                dropped++;
+                context.Port.Limbo.Retire(page);
+            }
         }
 
+        foreach (var (of, bucket, page) in quarantined) store.Quarantined(of, bucket, page);
+        foreach (uint index in entries)
+            if (!objects.ContainsKey(index)) table.Remove(index);
         foreach (var of in objects.Values) store.Release(of);
-        if (pages + nameless == 0) return;
+        if (pages + dropped + store.LostPages == 0) return;
         context.Log.LogWarning("found {Pages} cached pages of {Objects} objects in the segment: {Dirty} dirty, {Written} written and perhaps not stable, {Older} superseded",
             pages - older, objects.Count, store.DirtyPages, store.WrittenPages, older);
-        if (nameless > 0) context.Log.LogError("{Nameless} pages named no object of this cache and were dropped", nameless);
+        if (dropped > 0) context.Log.LogWarning("{Dropped} pages that the blocker has were dropped: their entries, or their objects', are damaged", dropped);
+        if (store.LostPages > 0)
+            context.Log.LogError(
+                "{Lost} dirty pages are kept in quarantine: FLUSHes of their flows fail with EIO. Given up by name: `archipelago down --discard-dirty`, or `segment fsck --repair --discard-dirty` when nothing runs",
+                store.LostPages);
     }
 }

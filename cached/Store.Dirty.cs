@@ -48,7 +48,7 @@ internal sealed unsafe partial class Store
             // What the blocker could not make stable may be gone from it: it must be written again.
             byte dirty = succeeded ? masks.Dirty : (byte)(masks.Dirty | sectors);
             Shared.Store(ref entry->Masks, (masks with { Written = (byte)(masks.Written & ~sectors), Dirty = dirty }).Packed);
-            if (dirty != 0 && FindByEntry(entry->Object) is { } of) MarkDirty(of, entry->Bucket);
+            if (dirty != 0 && OwnerOf(written.Page.Page, out int bucket) is { } of) MarkDirty(of, bucket);
         }
     }
 
@@ -76,6 +76,8 @@ internal sealed unsafe partial class Store
     {
         int first = (int)(start >> 12), last = (int)((end + 4095) >> 12);
         MoveFills(from, first, last - first);
+        for (int bucket = first; from.LostPages > 0 && bucket < last; bucket++)
+            if (start <= (long)bucket << 12 && end >= ((long)bucket + 1) << 12) Recover(from, bucket);
         if (from.Pages == 0) return;
         for (int bucket = first; bucket < last; bucket++)
         {

@@ -4,6 +4,7 @@ using Archipelago.Xseg;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
+using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Cached;
 
@@ -11,10 +12,13 @@ namespace Archipelago.Cached;
 internal sealed unsafe partial class Store
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal FlowState FlowOf(uint flow) => _flows[flow] ?? AddFlow(flow);
+    internal FlowState FlowOf(uint flow) => (flow < (uint)_flows.Length ? _flows[flow] : null) ?? AddFlow(flow);
 
     private FlowState AddFlow(uint flow)
     {
+        // A slot that changed after it was accepted: nobody's.
+        if (flow >= (uint)_flows.Length) flow = 0;
+        if (_flows[flow] is { } known) return known;
         Flows.Add(_flows[flow] = new FlowState(flow));
         return _flows[flow]!;
     }
@@ -32,7 +36,12 @@ internal sealed unsafe partial class Store
         status = 0;
         var hash = request.Hash;
         var found = Objects.Find(hash);
-        if (found != null) return found;
+        if (found != null)
+        {
+            if (found.NameLost) TryNameAgain(found, request);
+            return found;
+        }
+
         Span<byte> name = stackalloc byte[RequestSlot.MaxTarget];
         var target = request.Target;
         target.CopyTo(name);
@@ -43,7 +52,7 @@ internal sealed unsafe partial class Store
             return null;
         }
 
-        if (!_objectTable.TryAdd(name, hash, request.Flow, out uint entry) && (!FreeSomeObject() || !_objectTable.TryAdd(name, hash, request.Flow, out entry)))
+        if (!Table.TryAdd(name, hash, request.Flow, out uint entry) && (!FreeSomeObject() || !Table.TryAdd(name, hash, request.Flow, out entry)))
         {
             status = XsegErrno.EAGAIN;
             return null;
@@ -64,8 +73,9 @@ internal sealed unsafe partial class Store
     {
         var added = _spare.Count > 0 ? _spare.Pop() : new CachedObject();
         (added.Entry, added.Hash, added.Flow) = (entry, hash, FlowOf(flow));
-        (added.RetryAt, added.Failures, added.Exists) = (0, 0, Existence.Unknown);
+        (added.RetryAt, added.Failures, added.Exists, added.NameLost) = (0, 0, Existence.Unknown, false);
         Objects.Add(added);
+        _byEntry[entry] = added;
         return added;
     }
 
@@ -73,25 +83,68 @@ internal sealed unsafe partial class Store
     /// True if the object is the one that the request names, not just one with the hash that it tells: what is done to whole objects
     /// is done by name below, and here to another flow's dirty pages.
     /// </summary>
-    internal bool IsNamed(in Request request, CachedObject of) => NameOf(of).SequenceEqual(request.Target);
+    internal static bool IsNamed(in Request request, CachedObject of) => Hash128.Of(request.Target) == of.Hash;
 
-    internal ReadOnlySpan<byte> NameOf(CachedObject of)
+    /// <summary>
+    /// Prepares a request for an object. False if the object table does not say its name any more: EIO, until a request that names it
+    /// comes (see <see cref="FindOrAdd"/>).
+    /// </summary>
+    internal bool TryPrepare(in Request child, XsegOp op, CachedObject of, ulong offset, ulong length, RequestFlags flags = RequestFlags.None)
     {
-        var entry = _segment.ObjectAt(of.Entry);
-        return new ReadOnlySpan<byte>(entry->Name, (int)Math.Min(entry->NameLength, RequestSlot.MaxTarget));
+        Span<byte> name = stackalloc byte[RequestSlot.MaxTarget];
+        name = name[..CopyName(of.Entry, name)];
+        if (Hash128.Of(name) == of.Hash)
+        {
+            _port.Prepare(child, op, of.Flow.Index, name, of.Hash, offset, length, flags);
+            return true;
+        }
+
+        if (of.NameLost) return false;
+        of.NameLost = true;
+        DamagedObjects++;
+        _context.Log.LogError(
+            "the object table's entry {Entry} of flow {Flow} is damaged: it does not name the object with hash {Hash} any more; its {Dirty} dirty pages are kept, and cannot be destaged until a request names it",
+            of.Entry, of.Flow.Index, of.Hash, of.DirtyPages);
+        return false;
     }
 
-    internal CachedObject? FindByEntry(uint entry)
+    /// <summary>The object's name as its entry says it, for messages.</summary>
+    internal string NameOf(CachedObject of)
     {
-        var named = _segment.ObjectAt(entry);
-        return named == null ? null : Objects.Find(new Hash128(named->HashLow, named->HashHigh));
+        Span<byte> name = stackalloc byte[RequestSlot.MaxTarget];
+        name = name[..CopyName(of.Entry, name)];
+        return Hash128.Of(name) == of.Hash ? System.Text.Encoding.UTF8.GetString(name) : $"with hash {of.Hash}";
+    }
+
+    internal CachedObject? FindByEntry(uint entry) => entry < (uint)_byEntry.Length ? _byEntry[entry] : null;
+
+    private int CopyName(uint index, Span<byte> to)
+    {
+        var entry = _segment.ObjectAt(index);
+        int length = (int)Math.Min(entry->NameLength, RequestSlot.MaxTarget);
+        new ReadOnlySpan<byte>(entry->Name, length).CopyTo(to);
+        return length;
+    }
+
+    /// <summary>A request whose target has the object's hash proves the name.</summary>
+    private void TryNameAgain(CachedObject of, in Request request)
+    {
+        Span<byte> name = stackalloc byte[RequestSlot.MaxTarget];
+        var target = request.Target;
+        target.CopyTo(name);
+        name = name[..target.Length];
+        if (Hash128.Of(name) != of.Hash) return;
+        Table.Rewrite(of.Entry, name, of.Hash, of.Flow.Index);
+        of.NameLost = false;
+        _context.Log.LogInformation("the object table's entry {Entry} is mended: a request named {Object}", of.Entry, System.Text.Encoding.UTF8.GetString(name));
     }
 
     private void Forget(CachedObject idle)
     {
         idle.Flow.Unlist(idle);
         Objects.Remove(idle);
-        _objectTable.Remove(idle.Entry);
+        _byEntry[idle.Entry] = null;
+        Table.Remove(idle.Entry);
         _spare.Push(idle);
     }
 }

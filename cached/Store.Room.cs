@@ -63,8 +63,8 @@ internal sealed unsafe partial class Store
             var word = new PageWord(entry->Word);
             if (word.State != PageState.Cache || word.Owner != (uint)_port.Number) continue;
             if ((entry->Masks & 0x00FF_FF00) != 0 || Buckets.ClearReferenced(entry->Object, entry->Bucket)) continue;
-            if (FindByEntry(entry->Object) is not { } of) continue;
-            Evict(of, entry->Bucket, _hand);
+            if (OwnerOf(_hand, out int bucket) is not { } of || of.IsDirty(bucket)) continue;
+            Evict(of, bucket, _hand);
             Evictions++;
             wanted--;
             Release(of);
@@ -108,7 +108,7 @@ internal sealed unsafe partial class Store
 
     private bool IsSpare(CachedObject of)
     {
-        if (of.DirtyPages > 0 || of.IsBusy) return false;
+        if (of.DirtyPages > 0 || of.LostPages > 0 || of.IsBusy) return false;
         for (int bucket = 0, seen = 0; bucket < CachedObject.MaxBuckets && seen < of.Pages; bucket++)
         {
             if (Lookup(of, bucket, false, out var masks, out _) == 0) continue;

@@ -16,9 +16,11 @@ internal sealed unsafe partial class Store
     private readonly PeerContext _context;
     private readonly Port _port;
     private readonly Segment _segment;
-    private readonly ObjectTable _objectTable;
     private readonly Stack<CachedObject> _spare = new();
     private readonly FlowState?[] _flows;
+    private readonly CachedObject?[] _byEntry;
+    /// <summary>Low half of the owner word of a page that this cache has.</summary>
+    private readonly uint _cachedHere;
     private uint _hand = 1;
     private int _objectHand;
 
@@ -26,16 +28,21 @@ internal sealed unsafe partial class Store
     {
         (_context, _port, _segment, Options) = (context, context.Port, context.Segment, options);
         // Every page of the share can become a bucket, and a predecessor may have had a larger share.
-        Buckets = new BucketIndex(_segment, Math.Max(options.Pages, Math.Max((long)_segment.PortAt(_port.Number)->PageShare, _port.Recovered.PagesCached + (long)_port.Limbo.Count)));
+        long pages = Math.Max(options.Pages, Math.Max((long)_segment.PortAt(_port.Number)->PageShare, _port.Recovered.PagesCached + (long)_port.Limbo.Count));
+        Buckets = new BucketIndex(_segment, Math.Min(pages, _segment.PageCount));
         Objects = new ObjectIndex(_segment.ObjectCount);
-        _objectTable = new ObjectTable(_segment, _port.Number);
         _flows = new FlowState?[_segment.FlowCount];
+        _byEntry = new CachedObject?[_segment.ObjectCount];
+        Table = new ObjectTable(_segment, _port.Number, _byEntry);
+        _cachedHere = (uint)new PageWord(PageState.Cache, (uint)_port.Number, 0).Value;
+        Buckets.Stray = OnStray;
         Reserve = Math.Clamp(options.Pages / 64, 16, 4096);
         DirtyLimit = Math.Max(1, (long)(options.Pages * options.DirtyRatio));
     }
 
     internal CachedOptions Options { get; }
     internal BucketIndex Buckets { get; }
+    internal ObjectTable Table { get; }
     internal ObjectIndex Objects { get; }
     /// <summary>Free pages that are kept ready, because those that are given up first pass through the limbo.</summary>
     internal int Reserve { get; }
@@ -48,22 +55,31 @@ internal sealed unsafe partial class Store
     /// <summary>Flows that were seen.</summary>
     internal List<FlowState> Flows { get; } = [];
 
-    /// <summary>Page of a bucket and its masks, or 0.</summary>
+    /// <summary>
+    /// Page of a bucket and its masks, or 0. A page whose entry is not as we left it is none: see <see cref="Lose"/>.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal uint Lookup(CachedObject of, int bucket, bool touch, out SectorMasks masks, out Extent extent)
     {
         uint page = Buckets.Find(of.Entry, (ushort)bucket, touch);
-        if (page == 0)
+        if (page != 0)
         {
-            (masks, extent) = (default, default);
-            return 0;
+            var entry = _segment.PageAt(page);
+            ulong word = entry->Word;
+            uint packed = entry->Masks;
+            masks = SectorMasks.From(packed);
+            extent = new Extent(page, (uint)(word >> 32));
+            if ((uint)word == _cachedHere && entry->Flow == (ushort)of.Flow.Index && IsSound(packed)) return page;
         }
 
-        var entry = _segment.PageAt(page);
-        masks = SectorMasks.From(entry->Masks);
-        extent = new Extent(page, new PageWord(entry->Word).Generation);
-        return page;
+        if (page != 0 || Buckets.Lost != 0 || of.IsDirty(bucket)) Lose(of, bucket, page);
+        (masks, extent) = (default, default);
+        return 0;
     }
+
+    /// <summary>Every sector that is dirty or written is valid, some are, and there is no mark.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static bool IsSound(uint masks) => (((masks >> 8) | (masks >> 16)) & ~masks & 0xFF) == 0 && masks >> 24 == 0 && (masks & 0xFF) != 0;
 
     /// <summary>
     /// Takes the payload page of extent <paramref name="index"/> as the new content of a bucket. Sectors of the old page that
@@ -73,6 +89,8 @@ internal sealed unsafe partial class Store
     internal AdoptionOutcome Adopt(CachedObject to, in RequestData data, int index, int bucket, byte sectors)
     {
         uint old = Lookup(to, bucket, false, out var before, out _);
+        // Only all of it can take the place of what is lost.
+        if (to.LostPages != 0 && sectors != AllSectors && IsLost(to, bucket)) return AdoptionOutcome.NotOwned;
         var masks = new SectorMasks(sectors, sectors, 0, 0);
         // A page that is not the slot's any more was adopted, merged, by a predecessor.
         if (sectors != AllSectors && old != 0 && data.Owned(index, out var payload) != null)
@@ -84,6 +102,7 @@ internal sealed unsafe partial class Store
         var outcome = Adoption.Adopt(_port, data, index, to.Entry, (ushort)bucket, (ushort)to.Flow.Index, masks, ++Sequence, 0, out var page);
         if (outcome != AdoptionOutcome.Adopted) return outcome;
         Replace(to, bucket, page, masks, old);
+        if (to.LostPages != 0) Recover(to, bucket);
         to.Exists = Existence.Yes;
         if (to.Fills != null) MoveFills(to, bucket, 1);
         return outcome;
@@ -95,6 +114,8 @@ internal sealed unsafe partial class Store
     internal bool Keep(CachedObject to, in RequestData data, int index, int bucket)
     {
         uint old = Lookup(to, bucket, false, out var before, out _);
+        // What the blocker has is older.
+        if (to.LostPages != 0 && IsLost(to, bucket)) return false;
         if (old != 0)
         {
             if (data.Owned(index, out var filled) == null) return false;
@@ -107,21 +128,20 @@ internal sealed unsafe partial class Store
         return true;
     }
 
-    /// <summary>Takes in a page found after a restart; false if the bucket has a newer one, or the older one had to go.</summary>
-    internal bool Recovered(CachedObject of, uint page)
+    /// <summary>Takes in a page found after a restart, whose entry was checked; false if the bucket has a newer one, or the older one had to go.</summary>
+    internal bool Recovered(CachedObject of, uint page, in PageEntry entry)
     {
-        var entry = _segment.PageAt(page);
-        uint other = Buckets.Find(of.Entry, entry->Bucket, false);
-        if (other != 0 && _segment.PageAt(other)->Sequence > entry->Sequence)
+        uint other = Buckets.Find(of.Entry, entry.Bucket, false);
+        if (other != 0 && _segment.PageAt(other)->Sequence > entry.Sequence)
         {
             _port.Limbo.Retire(page);
             return false;
         }
 
-        var masks = SectorMasks.From(entry->Masks);
-        var extent = new Extent(page, new PageWord(entry->Word).Generation);
-        Replace(of, entry->Bucket, extent, masks, other);
-        if (masks.Dirty == 0 && of.ClearDirty(entry->Bucket)) CountDirty(of.Flow, -1);
+        var masks = SectorMasks.From(entry.Masks);
+        var extent = new Extent(page, new PageWord(entry.Word).Generation);
+        Replace(of, entry.Bucket, extent, masks, other);
+        if (masks.Dirty == 0 && of.ClearDirty(entry.Bucket)) CountDirty(of.Flow, -1);
         if (masks.Dirty != 0) of.Exists = Existence.Yes;
         return other == 0;
     }

@@ -27,7 +27,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
     {
         ulong offset = request.Offset, length = request.Length;
         if (((offset | length) & SectorMask) != 0) return new ValueTask<int>(XsegErrno.EINVAL);
-        if (offset + length > RequestSlot.MaxData) return new ValueTask<int>(XsegErrno.EFBIG);
+        if (offset > RequestSlot.MaxData || length > RequestSlot.MaxData - offset) return new ValueTask<int>(XsegErrno.EFBIG);
         if (length == 0) return new ValueTask<int>(0);
         var policy = objects.PolicyOf(request.Flow);
         int pages = Request.PagesFor(offset, length);
@@ -37,7 +37,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         if (verdict == Verdict.Foreign) return objects.WriteAroundAsync(request);
         if (verdict != Verdict.Done) return WaitAsync(request, offset, length, pages, fua);
         if (status != 0 || (policy == CachePolicy.WriteBack && !fua)) return new ValueTask<int>(status);
-        return ThroughAsync(request, written, fua);
+        return ThroughAsync(request, written, offset, length, fua);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
@@ -55,11 +55,11 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         }
 
         if (status != 0 || (objects.PolicyOf(request.Flow) == CachePolicy.WriteBack && !fua)) return status;
-        return await ThroughAsync(request, written, fua);
+        return await ThroughAsync(request, written, offset, length, fua);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> ThroughAsync(Request request, CachedObject? written, bool fua)
+    private async ValueTask<int> ThroughAsync(Request request, CachedObject? written, ulong offset, ulong length, bool fua)
     {
         var flow = store.FlowOf(request.Flow);
         if (written == null) return fua ? await flushes.FlushAsync(flow) : 0;
@@ -74,6 +74,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
             if (status != 0 || !fua || failures == flow.FlushFailures) break;
         }
 
+        if (status == 0 && store.IsLost(written, offset, offset + length)) status = XsegErrno.EIO;
         written.Users--;
         store.Release(written);
         if (status != 0) request.Serviced = 0;
@@ -118,7 +119,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
                 ? (byte)0xFF
                 : SectorMasks.Range((int)Math.Max(offset - start, 0), (int)Math.Min(end - start, 4096));
             var outcome = store.Adopt(to, data, i, bucket, sectors);
-            if (outcome == AdoptionOutcome.NotOwned) return Lie();
+            if (outcome == AdoptionOutcome.NotOwned) return store.IsLost(to, bucket) ? XsegErrno.EIO : Lie();
             // The count of free pages was a hint that failed; what is adopted already is spent when this is tried again.
             if (outcome == AdoptionOutcome.NoFreePage) return XsegErrno.EAGAIN;
         }

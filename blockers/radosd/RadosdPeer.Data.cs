@@ -50,7 +50,7 @@ public sealed partial class RadosdPeer
         while (status == Errno.EAGAIN)
         {
             await Context.Reactor.Delay(LenderPause);
-            status = op.Request.TryData(out var data) ? Lend(op, data) : Bad();
+            status = TryData(op, out var data) ? Lend(op, data) : Bad();
         }
 
         _admission.Unhold((long)op.Length);
@@ -59,7 +59,7 @@ public sealed partial class RadosdPeer
 
     private unsafe int TryFill(RadosOp op, bool missing)
     {
-        if (!op.Request.TryData(out var data)) return Bad();
+        if (!TryData(op, out var data)) return Bad();
         int got = missing ? 0 : op.Result.Length;
         bool lends = !data.HasPages;
         if (lends && got == 0) return Payload.TrySetZeros(data) ? 0 : Bad();
@@ -105,6 +105,10 @@ public sealed partial class RadosdPeer
     }
 
     private static bool InObject(ulong offset, ulong length) => offset <= MaxObject && length <= MaxObject && offset + length <= MaxObject;
+
+    /// <summary>The request's data, if it still is of the length that it had when it was accepted: buffers have that length.</summary>
+    private static bool TryData(RadosOp op, out RequestData data) =>
+        op.Request.TryData(out data) && data.Count == Request.PagesFor(op.Offset, op.Length);
 
     private static bool AnySpent(in Request request)
     {

@@ -68,7 +68,7 @@ public sealed unsafe partial class RadosdPeer
 
     private int SubmitRead(RadosOp op, RadosPool pool)
     {
-        if (!op.Request.TryData(out var data)) return Bad();
+        if (!TryData(op, out var data)) return Bad();
         if (!op.BufferIsBounce)
         {
             op.Buffer = null;
@@ -84,7 +84,7 @@ public sealed unsafe partial class RadosdPeer
     {
         // At each submit anew: between two of them a faulty issuer may have taken its pages away.
         // One without pages would name the zero page.
-        if (!op.Request.TryData(out var data) || !data.HasPages || !Payload.TryFindReadable(op.Request, data, out byte* piece, out int spent)) return Bad();
+        if (!TryData(op, out var data) || !data.HasPages || !Payload.TryFindReadable(op.Request, data, out byte* piece, out int spent)) return Bad();
         if (spent == data.Count) return NothingToDo;
         if (piece != null) return pool.Write(op.Name, new ReadOnlySpan<byte>(piece, (int)op.Length), op.Offset, op);
 

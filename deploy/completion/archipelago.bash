@@ -123,7 +123,7 @@ _archipelago() {
         " segment info") words="--state --segment --json --help" ;;
         " segment ports") words="--state --segment --json --help" ;;
         " segment requests") words="--state --segment --json --help" ;;
-        " segment fsck") words="--state --segment --json --repair --help" ;;
+        " segment fsck") words="--state --segment --json --repair --discard-dirty --clear-deaths --help" ;;
         " segment destroy") words="--state --segment --discard-dirty --help" ;;
         " bench") words="--state --segment --config --set --in-process --op --read-ratio --pattern --theta --block-size --depth --total --seconds --warm-up --objects --object-size --prefix --volume --route --flow --verify --generation --copy-out --no-flush --full-latency --assert-no-alloc --seed --core --spin --timeout --quiet --json --help" ;;
         " config") words="example check --help" ;;

@@ -25,6 +25,7 @@ internal sealed unsafe class Rig : IDisposable
     private static int s_count;
     private readonly string _directory;
     private readonly Placement _placement;
+    private readonly int _clientPages;
 
     internal Rig(ulong seed = 1, CachedOptions? options = null, Placement placement = Placement.Apart, MemdOptions? memd = null, Peer? blocker = null,
         int slots = 256, int flows = 8, int clientPages = 1200, int sparePages = 64, int objects = 64, bool clientOnly = false)
@@ -47,13 +48,14 @@ internal sealed unsafe class Rig : IDisposable
         Memd = new MemdPeer(memd ?? new MemdOptions());
         Blocker = blocker ?? Memd;
         BlocksProcess = World.Spawn("memd", _directory);
-        BlocksProcess.Start(new PeerPlan { Name = "blocks", Peer = Blocker, Serves = "blocks", Pages = MemdPages });
+        BlocksProcess.Start(BlocksPlan());
         CacheProcess = placement == Placement.Apart ? World.Spawn("cached", _directory) : BlocksProcess;
         Cached = new CachedPeer(Options);
         if (!clientOnly) CacheProcess.Start(CachePlan());
         ClientProcess = placement == Placement.One ? CacheProcess : World.Spawn("client", _directory);
+        _clientPages = clientPages;
         Client = new Client();
-        ClientProcess.Start(new PeerPlan { Name = "client", Peer = Client, Pages = clientPages });
+        ClientProcess.Start(ClientPlan());
         for (int i = 1; i < Math.Min(flows, 4); i++) FlowTable.FindOrAdd(ClientProcess.Segment, System.Text.Encoding.UTF8.GetBytes($"flow{i}"));
     }
 
@@ -64,10 +66,10 @@ internal sealed unsafe class Rig : IDisposable
     internal MemdPeer Memd { get; }
     internal Peer Blocker { get; }
     internal CachedPeer Cached { get; private set; }
-    internal Client Client { get; }
-    internal SimProcess BlocksProcess { get; }
+    internal Client Client { get; private set; }
+    internal SimProcess BlocksProcess { get; private set; }
     internal SimProcess CacheProcess { get; private set; }
-    internal SimProcess ClientProcess { get; }
+    internal SimProcess ClientProcess { get; private set; }
     internal string DirectoryPath => _directory;
     internal Store Store => Cached.Store;
 
@@ -116,11 +118,36 @@ internal sealed unsafe class Rig : IDisposable
         CacheProcess.Start(CachePlan());
     }
 
+    /// <summary>kill -9 of the blocker's process; its store is as a disk, or rather a page cache: what it had taken stays.</summary>
+    internal void RestartBlocks()
+    {
+        Assert.Equal(Placement.Apart, _placement);
+        BlocksProcess.Kill();
+        BlocksProcess = World.Spawn("memd", _directory);
+        BlocksProcess.Start(BlocksPlan());
+    }
+
+    /// <summary>kill -9 of the client, and a new one as soon as nobody runs a request of the old one any more.</summary>
+    internal void RestartClient()
+    {
+        Assert.Equal(Placement.Apart, _placement);
+        int port = Client.Context.Port.Number;
+        ClientProcess.Kill();
+        World.RunUntil(() => !IsAwaited(port), "requests of the dead client");
+        Client = new Client();
+        ClientProcess = World.Spawn("client", _directory);
+        ClientProcess.Start(ClientPlan());
+    }
+
+    private PeerPlan BlocksPlan() => new() { Name = "blocks", Peer = Blocker, Serves = "blocks", Pages = MemdPages };
+
+    private PeerPlan ClientPlan() => new() { Name = "client", Peer = Client, Pages = _clientPages, FenceTimeout = TimeSpan.FromSeconds(1) };
+
     private PeerPlan CachePlan() => new() { Name = "cached", Peer = Cached, Serves = "cache", Pages = Options.Pages + SparePages, KeepsCachePages = true, FenceTimeout = TimeSpan.FromSeconds(1) };
 
     private bool IsAwaited(int port)
     {
-        var segment = ClientProcess.Segment;
+        var segment = BlocksProcess.Segment;
         uint first = (uint)port << segment.SlotShift;
         for (uint slot = first; slot < first + segment.SlotsPerPort; slot++)
         {
@@ -131,11 +158,17 @@ internal sealed unsafe class Rig : IDisposable
         return false;
     }
 
-    public void Dispose()
+    /// <summary>kill -9 of all.</summary>
+    internal void KillAll()
     {
         ClientProcess.Kill();
         CacheProcess.Kill();
         BlocksProcess.Kill();
+    }
+
+    public void Dispose()
+    {
+        KillAll();
         Memd.Dispose();
         Directory.Delete(_directory, recursive: true);
     }

@@ -28,6 +28,25 @@ public sealed class StormTests(ITestOutputHelper output)
     [Fact]
     public void RepeatedKillsAndErrorsLoseNothingAcknowledged() => Run("kills", 400, new StormOptions { Kills = 5, Errors = true, Volatile = true, Operations = 250, Placement = Placement.Apart });
 
+    [Fact]
+    public void PoliciesChangeUnderWayAndNothingIsLostOrStale() => Run("policies", 200, new StormOptions { Policies = true, Operations = 250 });
+
+    [Fact]
+    public void PoliciesChangeAmongErrorsAndWhatWasFlushedSurvivesTheHost() => Run("policyerrors", 150, new StormOptions { Policies = true, Errors = true, Volatile = true, Operations = 250 });
+
+    [Fact]
+    public void PoliciesChangeAndTheCacheIsKilled() => Run("policykills", 100, new StormOptions { Policies = true, Kills = 2, Operations = 250, Placement = Placement.Apart });
+
+    [Fact]
+    public void KilledBlockerIsAPause() => Run("blocker", 150, new StormOptions { BlockerKills = 2, Placement = Placement.Apart });
+
+    [Fact]
+    public void KilledClientLeavesNothingHalfDone() => Run("client", 150, new StormOptions { ClientKills = 2, Placement = Placement.Apart });
+
+    [Fact]
+    public void WhoeverIsKilledNothingAcknowledgedIsLost() =>
+        Run("all", 150, new StormOptions { Kills = 1, BlockerKills = 1, ClientKills = 2, Errors = true, Policies = true, Operations = 300, Placement = Placement.Apart });
+
     private void Run(string kind, int seeds, StormOptions options)
     {
         string? only = Environment.GetEnvironmentVariable("STORM_SEED");

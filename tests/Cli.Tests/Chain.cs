@@ -26,6 +26,9 @@ internal sealed partial class Chain : IDisposable
 
     internal static string Executable { get; } = Path.Combine(AppContext.BaseDirectory, "archipelago");
 
+    /// <summary>Two quick deaths stop restarts, as in production; most tests kill more than that.</summary>
+    internal bool CountsQuickDeaths { get; init; }
+
     internal string Root { get; } = Directory.CreateTempSubdirectory("ac-").FullName;
     internal string State => Path.Combine(Root, "s");
     internal string Segment => new Daemon.StateDirectory(State).DefaultSegment;
@@ -66,9 +69,12 @@ internal sealed partial class Chain : IDisposable
     }
 
     /// <summary>Starts a process that goes on, and waits until it says that it runs.</summary>
-    internal Process Start(params string[] arguments)
+    internal Process Start(params string[] arguments) => StartProgram(Executable, arguments);
+
+    /// <summary>As <see cref="Start"/>, by a program that becomes the executable.</summary>
+    internal Process StartProgram(string program, params string[] arguments)
     {
-        var process = Process.Start(StartInfo(Executable, arguments))!;
+        var process = Process.Start(StartInfo(program, arguments))!;
         _started.Add(process);
         process.OutputDataReceived += (_, line) => Add(line.Data);
         process.ErrorDataReceived += (_, line) => Add(line.Data);
@@ -119,6 +125,7 @@ internal sealed partial class Chain : IDisposable
         var start = new ProcessStartInfo(program) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true, WorkingDirectory = Root };
         foreach (string argument in arguments) start.ArgumentList.Add(argument);
         start.Environment["ARCHIPELAGO_STATE"] = State;
+        if (!CountsQuickDeaths) start.Environment["ARCHIPELAGO_SEGMENT_QUICK_DEATH"] = "0";
         return start;
     }
 

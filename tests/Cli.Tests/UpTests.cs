@@ -77,6 +77,50 @@ public sealed class UpTests : IDisposable
     }
 
     [Fact]
+    public void Two_quick_deaths_stop_restarts_until_an_operator_clears_them()
+    {
+        using var chain = new Chain { CountsQuickDeaths = true };
+        for (int death = 0; death < 2; death++)
+        {
+            var up = chain.Start(["up", "--set", "segment.quick-death=1h", .. Chain.Small]);
+            if (death == 0) chain.Fio("demo", "--rw=write", "--do_verify=0", "--end_fsync=1").Good();
+            Chain.Signal(up, Chain.SigKill);
+            up.WaitForExit();
+        }
+
+        var refused = chain.Run(["up", "--set", "segment.quick-death=1h", .. Chain.Small]);
+        Assert.Equal(1, refused.Code);
+        Assert.Contains("--clear-deaths", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("EAGAIN", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("restarts are stopped", chain.Run("segment", "fsck").Output, StringComparison.Ordinal);
+        chain.Run("segment", "fsck", "--clear-deaths");
+        chain.Start(["up", .. Chain.Small]);
+        chain.Fio("demo", "--rw=read", "--verify_only=1").Good();
+        chain.Run("down").Good();
+    }
+
+    [Fact]
+    public void The_segment_is_locked_in_RAM_if_the_limit_allows_and_info_says_what_there_is()
+    {
+        // Root's limit is none, but for the capability.
+        string drop = Environment.UserName == "root" ? "setpriv --bounding-set=-ipc_lock " : "";
+        string[] few = ["-c", $"ulimit -S -l 64; exec {drop}\"$0\" \"$@\"", Chain.Executable, "up", .. Chain.Small];
+        var refused = _chain.Execute("/bin/bash", [.. few, "--set", "segment.lock=yes"]);
+        Assert.Equal(1, refused.Code);
+        Assert.Contains("LimitMEMLOCK", refused.Error, StringComparison.Ordinal);
+        _chain.StartProgram("/bin/bash", few);
+        _chain.WaitFor(() => _chain.Log.Contains("segment memory:", StringComparison.Ordinal), "the word on memory");
+        Assert.Contains("cannot be locked in RAM", _chain.Log, StringComparison.Ordinal);
+        var info = _chain.Run("segment", "info", "--json").Good().Json;
+        var memory = info.GetProperty("memory")[0];
+        // Touched at creation.
+        Assert.True(memory.GetProperty("residentBytes").GetInt64() > info.GetProperty("bytes").GetInt64() * 9 / 10, memory.ToString());
+        Assert.Equal(0, memory.GetProperty("lockedBytes").GetInt64());
+        Assert.Contains("in RAM, process", _chain.Run("segment", "info").Good().Output, StringComparison.Ordinal);
+        _chain.Run("down").Good();
+    }
+
+    [Fact]
     public void A_term_signal_drains_as_down_does()
     {
         var up = _chain.Start(["up", .. Chain.Small]);

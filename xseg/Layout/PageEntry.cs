@@ -40,6 +40,11 @@ public readonly record struct SectorMasks(byte Valid, byte Dirty, byte Written, 
 {
     /// <summary>The page is changed in place by the slot named in its sequence; unreadable until that is replayed.</summary>
     public const byte Modifying = 1;
+    /// <summary>
+    /// The page was dirty when its entry, or its object's, was found damaged: what it holds is neither read nor destaged, and kept until an
+    /// operator discards it (<c>segment fsck --repair --discard-dirty</c>).
+    /// </summary>
+    public const byte Quarantined = 2;
 
     /// <summary>As the word of <see cref="PageEntry.Masks"/>.</summary>
     public uint Packed => (uint)(Valid | (Dirty << 8) | (Written << 16) | (Mark << 24));

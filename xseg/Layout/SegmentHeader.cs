@@ -79,8 +79,14 @@ public struct SegmentHeader
     [FieldOffset(256)] public uint State;
     /// <summary>The loan epoch (design 3.1): raised by whoever drains a limbo; stamped into each slot when it is allocated.</summary>
     [FieldOffset(320)] public ulong Epoch;
-    /// <summary>Deaths of peers in a row within seconds of their start; two stop automatic restarts.</summary>
+    /// <summary>Deaths of peers in a row within seconds of their start; two stop restarts.</summary>
     [FieldOffset(384)] public uint QuickDeaths;
+    /// <summary>Process of the last one that was counted: its other ports died the same death.</summary>
+    [FieldOffset(388)] public uint QuickDeathProcess;
+    /// <summary>CLOCK_BOOTTIME nanoseconds of its last sign of life.</summary>
+    [FieldOffset(392)] public ulong QuickDeathAt;
+    /// <summary>Its port.</summary>
+    [FieldOffset(400)] public uint QuickDeathPort;
 }
 
 /// <summary>Where a segment stands in its life.</summary>

@@ -10,9 +10,9 @@ namespace Archipelago.Xseg.Memory;
 /// <param name="LockedBytes">Of these, bytes that cannot be swapped out.</param>
 public sealed record MemoryReport(long ResidentBytes, long HugeBytes, long LockedBytes)
 {
-    internal static MemoryReport Of(nint address)
+    /// <summary>Of the mappings between two addresses: advice for a part of a mapping cuts it.</summary>
+    internal static MemoryReport Of(nint from, nint to)
     {
-        string start = address.ToString("x", CultureInfo.InvariantCulture) + "-";
         bool inside = false;
         long resident = 0, huge = 0, locked = 0;
         foreach (string line in File.ReadLines("/proc/self/smaps"))
@@ -21,17 +21,17 @@ public sealed record MemoryReport(long ResidentBytes, long HugeBytes, long Locke
             // A header line "start-end perms …" has its first colon in the device number, after a blank.
             if (colon < 0 || line.AsSpan(0, colon).Contains(' '))
             {
-                if (inside) break;
-                inside = line.StartsWith(start, StringComparison.Ordinal);
+                int dash = line.IndexOf('-', StringComparison.Ordinal);
+                inside = dash > 0 && nint.TryParse(line.AsSpan(0, dash), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out nint start) && start >= from && start < to;
                 continue;
             }
 
             if (!inside) continue;
             switch (line[..colon])
             {
-                case "Rss": resident = KiB(line, colon); break;
+                case "Rss": resident += KiB(line, colon); break;
                 case "ShmemPmdMapped" or "Shared_Hugetlb" or "Private_Hugetlb": huge += KiB(line, colon); break;
-                case "Locked": locked = KiB(line, colon); break;
+                case "Locked": locked += KiB(line, colon); break;
             }
         }
 
@@ -46,7 +46,7 @@ public sealed record MemoryReport(long ResidentBytes, long HugeBytes, long Locke
 public sealed unsafe partial class Segment
 {
     /// <summary>What kind of memory this process has of the segment.</summary>
-    public MemoryReport Memory() => MemoryReport.Of((nint)_base);
+    public MemoryReport Memory() => MemoryReport.Of((nint)_base, (nint)(_base + _geometry.TotalSize));
 
     /// <summary>
     /// Keeps the segment from being swapped out. False if the limit (RLIMIT_MEMLOCK) does not allow it: then

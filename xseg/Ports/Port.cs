@@ -16,6 +16,11 @@ public sealed record PortOptions
     public bool Transient { get; init; }
     /// <summary>How long to wait for living peers to finish what a dead predecessor had asked of them.</summary>
     public TimeSpan FenceTimeout { get; init; } = TimeSpan.FromSeconds(30);
+    /// <summary>
+    /// A predecessor that died within this time of its bind died quickly: two in a row, of any peers, and no dead port is taken over any
+    /// more. Zero: deaths are not counted.
+    /// </summary>
+    public TimeSpan QuickDeathWindow { get; init; }
     /// <summary>What to do with pages that a dead predecessor had cached: keep them (a cache) or free them.</summary>
     public bool KeepsCachePages { get; init; }
 }
@@ -67,7 +72,7 @@ public sealed unsafe partial class Port : IDisposable
     /// this one (<see cref="TryAccept"/> gives it out first, in the old order).
     /// </summary>
     /// <exception cref="XsegException">EBUSY if the name is bound by a living process, or if a hung peer holds what must be
-    /// fenced; ENOSPC if there is no free port; ENOMEM if the share cannot be had.</exception>
+    /// fenced; EAGAIN if two peers died quickly one after the other; ENOSPC if there is no free port; ENOMEM if the share cannot be had.</exception>
     public static Port Bind(Segment segment, PortOptions options)
     {
         Span<byte> name = stackalloc byte[PortEntry.MaxName];
@@ -77,6 +82,7 @@ public sealed unsafe partial class Port : IDisposable
 
         var report = new RecoveryReport();
         int number = -1;
+        bool looked = false;
         ulong giveUp = Native.Libc.BootTime() + (ulong)options.FenceTimeout.TotalMilliseconds * 1_000_000;
         try
         {
@@ -90,6 +96,9 @@ public sealed unsafe partial class Port : IDisposable
                         throw new XsegException(XsegErrno.ESTALE, $"{segment.DirectoryPath}: the segment was destroyed since it was joined; join again");
                     if (number < 0) number = PortTable.FindOrTake(segment, name, options);
                     bool sameName = segment.PortAt(number)->State != (uint)PortState.Free && PortTable.NameOf(segment, number).SequenceEqual(name);
+                    // While a fence waits the predecessor stays the same.
+                    if (!looked && sameName) QuickDeaths.Check(segment, number, options);
+                    looked = true;
                     report = new RecoveryReport
                     {
                         HadPredecessor = segment.PortAt(number)->State == (uint)PortState.Bound,
@@ -116,6 +125,7 @@ public sealed unsafe partial class Port : IDisposable
     private static Port Announce(Segment segment, int number, ReadOnlySpan<byte> name, bool sameName, PortOptions options, RecoveryReport report)
     {
         var entry = segment.PortAt(number);
+        uint before = sameName ? entry->PageShare : 0;
         if (!sameName)
         {
             // A name that is half one and half the other must not be found.
@@ -138,6 +148,13 @@ public sealed unsafe partial class Port : IDisposable
         {
             port.Pages.Fill(options.Pages, report.PagesInUse);
         }
+        catch (XsegException) when (options.Pages <= before && CountFree(segment, number) + report.PagesInUse >= options.Pages / 2)
+        {
+            // Damaged entries of the page table have cost it pages: it goes on with what there is.
+            long left = CountFree(segment, number) + report.PagesInUse;
+            port.Pages.Fill(left, report.PagesInUse);
+            report.PagesMissing = (int)(options.Pages - left);
+        }
         catch (XsegException) when (!sameName)
         {
             // It holds nothing: do not reserve the name.
@@ -147,6 +164,19 @@ public sealed unsafe partial class Port : IDisposable
 
         port.AdoptRecovered(report);
         return port;
+    }
+
+    /// <summary>Pages that the port may have: its own free ones, and those in nobody's share.</summary>
+    private static long CountFree(Segment segment, int number)
+    {
+        long free = 0;
+        for (uint page = 1; page < segment.PageCount; page++)
+        {
+            var word = new PageWord(Volatile.Read(ref segment.PageAt(page)->Word));
+            if (word.State == PageState.Common || (word.State == PageState.Free && word.Owner == (uint)number)) free++;
+        }
+
+        return free;
     }
 
     /// <summary>Claims a request slot; false if all are in use.</summary>
@@ -186,6 +216,7 @@ public sealed unsafe partial class Port : IDisposable
             Pages.Surrender(0);
             bool transient = (_entry->Flags & (uint)PortFlags.Transient) != 0;
             Shared.Store(ref _entry->State, (uint)(transient ? PortState.Free : PortState.Left));
+            if (!transient) QuickDeaths.Forget(Segment);
             Segment.ReleasePortLock(Number);
         }
 

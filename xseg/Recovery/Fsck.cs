@@ -25,12 +25,23 @@ public static class Fsck
         return again.Report(0, seenBefore: scan);
     }
 
+    /// <summary>Allows dead ports to be taken over again after two quick deaths in a row. Peers may live.</summary>
+    public static void ClearQuickDeaths(Segment segment)
+    {
+        lock (segment.MaintenanceGate)
+        {
+            using var maintenance = segment.Locks.Maintain();
+            QuickDeaths.Clear(segment);
+        }
+    }
+
     /// <summary>
     /// Mends what can be mended with no data at stake: frees slots and pages that only dead peers held, older pages of a bucket
-    /// that has a newer one, shares of ports that nobody has. Cached pages that cannot be destaged are left as they are.
+    /// that has a newer one, shares of ports that nobody has. Cached pages that cannot be destaged are left as they are, unless
+    /// <paramref name="discardDirty"/> gives them up: their data is lost.
     /// </summary>
     /// <exception cref="XsegException">EBUSY while a peer lives.</exception>
-    public static FsckReport Repair(Segment segment)
+    public static FsckReport Repair(Segment segment, bool discardDirty = false)
     {
         lock (segment.MaintenanceGate)
         {
@@ -38,7 +49,7 @@ public static class Fsck
             for (int port = 0; port < segment.PortCount; port++)
                 if (PortTable.IsAlive(segment, port))
                     throw new XsegException(XsegErrno.EBUSY, $"{segment.DirectoryPath}: port {port} is in use; a segment is repaired when no peer lives (`archipelago down`)");
-            int repaired = FsckRepair.Run(segment);
+            int repaired = FsckRepair.Run(segment, discardDirty);
             var scan = new FsckScan(segment);
             scan.Run();
             return scan.Report(repaired);

@@ -9,7 +9,7 @@ namespace Archipelago.Xseg.Recovery;
 /// </summary>
 internal static unsafe class FsckRepair
 {
-    internal static int Run(Segment segment)
+    internal static int Run(Segment segment, bool discardDirty)
     {
         int repaired = 0;
         for (uint number = 0; number < segment.SlotCount; number++)
@@ -21,6 +21,7 @@ internal static unsafe class FsckRepair
             repaired++;
         }
 
+        if (discardDirty) repaired += DiscardLost(segment);
         repaired += RepairPages(segment);
         for (int port = 0; port < segment.PortCount; port++)
         {
@@ -39,6 +40,30 @@ internal static unsafe class FsckRepair
         }
 
         return repaired;
+    }
+
+    /// <summary>Frees the cached pages that no cache will destage, and the entries of objects that have no name.</summary>
+    private static int DiscardLost(Segment segment)
+    {
+        int discarded = 0;
+        var scan = new FsckScan(segment);
+        for (uint page = 1; page < segment.PageCount; page++)
+        {
+            var entry = segment.PageAt(page);
+            if (new PageWord(entry->Word).State != PageState.Cache || !scan.IsLost(*entry)) continue;
+            Free(segment, page);
+            discarded++;
+        }
+
+        for (uint index = 1; index < segment.ObjectCount; index++)
+        {
+            var entry = segment.ObjectAt(index);
+            if ((byte)entry->Word == 0 || scan.HasName(index)) continue;
+            Shared.Store(ref entry->Word, ((entry->Word >> 32) + 1) << 32);
+            discarded++;
+        }
+
+        return discarded;
     }
 
     private static int RepairPages(Segment segment)

@@ -9,6 +9,8 @@ public enum FsckKind
     DeadPort,
     /// <summary>A note: counters of bad requests, stale or damaged ring entries, kept requests are not zero.</summary>
     Counters,
+    /// <summary>A note: peers died within seconds of their start; two in a row stop restarts.</summary>
+    QuickDeaths,
     /// <summary>An entry of the port table makes no sense.</summary>
     DamagedPort,
     /// <summary>A slot that nobody will ever move on, or that makes no sense.</summary>
@@ -25,6 +27,8 @@ public enum FsckKind
     SupersededPage,
     /// <summary>A cached page whose object has no entry or no name: it cannot be destaged.</summary>
     ObjectWithoutName,
+    /// <summary>A dirty page that its cache found damaged and keeps: it is neither read nor destaged.</summary>
+    QuarantinedPage,
     /// <summary>An entry of the route, flow or object table makes no sense.</summary>
     DamagedTable,
 }
@@ -36,7 +40,7 @@ public enum FsckKind
 public sealed record FsckFinding(FsckKind Kind, string Text, bool IsRepairable)
 {
     /// <summary>False for a mere note.</summary>
-    public bool IsFault => Kind is not (FsckKind.DeadPort or FsckKind.Counters);
+    public bool IsFault => Kind is not (FsckKind.DeadPort or FsckKind.Counters or FsckKind.QuickDeaths);
 }
 
 /// <summary>The pages of a segment by state and by port. Conservation: the states sum up to all pages.</summary>

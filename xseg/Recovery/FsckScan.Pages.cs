@@ -93,10 +93,28 @@ internal sealed unsafe partial class FsckScan
             Add(FsckKind.LeakedPage, page, word.Value, $"page {page} belongs to slot {word.Owner}, which does not name it", repairable: true);
     }
 
+    /// <summary>True if no cache destages the page, or could tell of which bucket it is.</summary>
+    internal bool IsLost(in PageEntry entry)
+    {
+        var masks = SectorMasks.From(entry.Masks);
+        return masks.Mark != 0 || ((masks.Dirty | masks.Written) & ~masks.Valid) != 0 || entry.Bucket >= BucketsPerObject || !HasName(entry.Object)
+            || entry.Flow != (ushort)segment.ObjectAt(entry.Object)->Flow;
+    }
+
+    private string Name(uint @object) =>
+        HasName(@object) ? System.Text.Encoding.UTF8.GetString(segment.ObjectAt(@object)->Name, (int)Math.Min(segment.ObjectAt(@object)->NameLength, RequestSlot.MaxTarget)) : "without a name";
+
     private void CheckCachePage(uint page, PageWord word)
     {
         var entry = segment.PageAt(page);
         var masks = SectorMasks.From(entry->Masks);
+        if (masks.Mark == SectorMasks.Quarantined)
+        {
+            Add(FsckKind.QuarantinedPage, page, word.Value,
+                $"cached page {page}: it was dirty when its entry, or its object's, was found damaged (bucket {entry->Bucket} of object {entry->Object} {Name(entry->Object)}, flow {entry->Flow}); --repair --discard-dirty gives it up");
+            return;
+        }
+
         if (entry->Bucket >= BucketsPerObject || entry->Flow >= segment.FlowCount || ((masks.Dirty | masks.Written) & ~masks.Valid) != 0)
             Add(FsckKind.DamagedPage, page, word.Value, $"cached page {page}: bucket {entry->Bucket}, flow {entry->Flow}, {masks}");
         if (!HasName(entry->Object))

@@ -38,6 +38,9 @@ internal sealed unsafe partial class FsckScan(Segment segment)
 
     private void CheckPorts()
     {
+        uint quick;
+        if ((quick = segment.Header->QuickDeaths) != 0)
+            Add(FsckKind.QuickDeaths, quick, 0, $"{quick} peers in a row died within seconds of their start, the last one was process {segment.Header->QuickDeathProcess}{(quick > 1 ? "; restarts are stopped until --clear-deaths" : "")}");
         var names = new Dictionary<string, int>();
         for (int port = 0; port < segment.PortCount; port++)
         {
@@ -125,7 +128,7 @@ internal sealed unsafe partial class FsckScan(Segment segment)
                 Add(FsckKind.DamagedTable, 2ul << 32 | index, segment.ObjectAt(index)->Word, $"object {index}: its name of {segment.ObjectAt(index)->NameLength} bytes and its hash do not agree");
     }
 
-    private bool HasName(uint index)
+    internal bool HasName(uint index)
     {
         var entry = segment.ObjectAt(index);
         return entry != null && index != 0 && (byte)entry->Word == 2 && entry->NameLength is > 0 and <= RequestSlot.MaxTarget

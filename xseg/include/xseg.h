@@ -62,8 +62,10 @@ struct xseg_header {
     uint8_t pad2[60];
     xseg_word epoch;
     uint8_t pad3[56];
-    xseg_word32 quick_deaths;
-    uint8_t pad4[3708];
+    xseg_word32 quick_deaths, quick_death_process;
+    xseg_word quick_death_at;
+    xseg_word32 quick_death_port;
+    uint8_t pad4[3692];
 };
 
 struct xseg_port {

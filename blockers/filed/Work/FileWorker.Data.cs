@@ -35,6 +35,8 @@ internal sealed unsafe partial class FileWorker
         ulong offset = job.Request.Offset, length = job.Request.Length;
         if (!job.Request.TryData(out var data) || data.Count != Request.PagesFor(offset, length)) return NotTrusted(job);
         bool lends = job.PageCount != 0;
+        // The slot may have changed since the pages were taken for it.
+        if (lends && data.Count != job.PageCount) return NotTrusted(job);
         ulong done = 0;
         int inside = (int)(offset & 4095);
         while (fd >= 0 && done < length)

@@ -95,7 +95,8 @@ internal static class CacheCommands
             ("reads", $"{Invocation.Number(s.Hits)} hits, {Invocation.Number(s.Misses)} misses ({Invocation.Number(100 * s.Hits / looks, "0.0")} % hits)"),
             ("writes", Invocation.Number(s.Writes)),
             ("evictions", Invocation.Number(s.Evictions)),
-            ("destaging", $"{Invocation.Number(s.DestageWrites)} writes, {Invocation.Size(s.DestagedBytes)}, {s.DestageInFlight} in flight, {Invocation.Number(s.DestageErrors)} errors"));
+            ("destaging", $"{Invocation.Number(s.DestageWrites)} writes, {Invocation.Size(s.DestagedBytes)}, {s.DestageInFlight} in flight, {Invocation.Number(s.DestageErrors)} errors"),
+            ("damage", $"quarantined {Invocation.Size(s.QuarantinedBytes)}; {Invocation.Number(s.DamagedPages)} page and {Invocation.Number(s.DamagedObjects)} object entries found damaged"));
         if (s.Flows.Count == 0) return;
         Invocation.Write("");
         Invocation.WriteTable(

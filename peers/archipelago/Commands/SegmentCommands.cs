@@ -25,7 +25,12 @@ internal static class SegmentCommands
         {
             Description = ["Checks slots, rings, pages and tables against each other, also while peers live, whose work may then show as a finding that is gone at the next check. "
                 + "Exit status 1 if there are faults. --repair needs a segment of which no peer lives."],
-            Options = [.. options, new("--repair", null, "Repairs what is repairable: gives back slots and pages that nobody holds.")],
+            Options =
+            [
+                .. options, new("--repair", null, "Repairs what is repairable: gives back slots and pages that nobody holds."),
+                new("--discard-dirty", null, "With --repair: gives up dirty pages that are in quarantine or whose object has no name. That data is LOST."),
+                new("--clear-deaths", null, "Allows peers to be started again after two of them died within seconds of their start ([segment] quick-death)."),
+            ],
             Run = FsckAsync,
         },
         new("segment destroy", "remove a segment of which no peer lives")
@@ -36,14 +41,15 @@ internal static class SegmentCommands
         },
     ];
 
-    private static Task<int> InfoAsync(Invocation invocation, CancellationToken cancel)
+    private static async Task<int> InfoAsync(Invocation invocation, CancellationToken cancel)
     {
         using var segment = Common.Join(invocation);
-        var info = SegmentView.Info(segment);
+        using var state = Common.StateOf(invocation);
+        var info = SegmentView.Info(segment) with { Memory = await StatusCommand.MemoryAsync(state, segment.DirectoryPath, cancel) };
         if (invocation.Json)
         {
             Invocation.WriteJson(info, DaemonJson.Default.SegmentInfo);
-            return Task.FromResult(ExitCode.Ok);
+            return ExitCode.Ok;
         }
 
         Invocation.WriteFields(
@@ -52,8 +58,9 @@ internal static class SegmentCommands
                 .. info.PagesByState.Select(s => ($"  {s.Key}", $"{Invocation.Number(s.Value)} ({Invocation.Size(s.Value * 4096.0)})")),
                 ("dirty pages", Invocation.Number(info.DirtyPages)), ("ports", Invocation.Number(info.Ports)), ("slots per port", Invocation.Number(info.SlotsPerPort)),
                 ("flows", Invocation.Number(info.Flows)), ("objects", Invocation.Number(info.Objects)), ("loan epoch", info.Epoch.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+                .. info.Memory!.Select(m => ($"in RAM, process {m.Pid}", $"{Invocation.Size(m.ResidentBytes)}, in huge pages {Invocation.Size(m.HugeBytes)}, locked {Invocation.Size(m.LockedBytes)}")),
             ]);
-        return Task.FromResult(ExitCode.Ok);
+        return ExitCode.Ok;
     }
 
     private static Task<int> PortsAsync(Invocation invocation, CancellationToken cancel)
@@ -92,7 +99,9 @@ internal static class SegmentCommands
     private static Task<int> FsckAsync(Invocation invocation, CancellationToken cancel)
     {
         using var segment = Common.Join(invocation);
-        var report = invocation.Has("--repair") ? Fsck.Repair(segment) : Fsck.Check(segment);
+        if (invocation.Has("--discard-dirty") && !invocation.Has("--repair")) throw new UsageException("--discard-dirty: say --repair too");
+        if (invocation.Has("--clear-deaths")) Fsck.ClearQuickDeaths(segment);
+        var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty")) : Fsck.Check(segment);
         var view = new FsckView(
             report.IsClean, report.LivePorts, report.SlotsInUse, report.Repaired,
             [.. report.Findings.Select(f => new FsckLine(f.Kind.ToString(), f.IsFault, f.IsRepairable, f.Text))]);

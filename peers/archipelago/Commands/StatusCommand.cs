@@ -43,6 +43,20 @@ internal static class StatusCommand
         return status.Running ? ExitCode.Ok : ExitCode.Failed;
     }
 
+    /// <summary>What the processes of the state directory that serve a segment have of it in RAM; those that do not answer are passed over.</summary>
+    internal static async Task<IReadOnlyList<ProcessMemory>> MemoryAsync(StateDirectory state, string segment, CancellationToken cancel)
+    {
+        var found = new List<ProcessMemory>();
+        foreach (var (pid, socket) in state.Announced())
+        {
+            if (!Directory.Exists($"/proc/{pid}") || (await AskAsync(pid, socket, cancel)).Report?.Sections["segment"] is not { } section) continue;
+            if (section["directory"]?.GetValue<string>() == segment && section["residentBytes"] is not null)
+                found.Add(new ProcessMemory(pid, section["residentBytes"]!.GetValue<long>(), section["hugeBytes"]!.GetValue<long>(), section["lockedBytes"]!.GetValue<long>()));
+        }
+
+        return found;
+    }
+
     private static async Task<ProcessInfo> AskAsync(int pid, string socket, CancellationToken cancel)
     {
         using var client = new ControlClient(socket) { Timeout = AnswerLimit };

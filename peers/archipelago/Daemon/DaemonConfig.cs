@@ -33,9 +33,17 @@ internal sealed class DaemonConfig
 
     private static readonly OptionSpec<bool> SegmentPrefault = Option.Boolean("prefault", "true", "Touch all memory at creation, so that nobody pays for it later.");
 
+    private static readonly OptionSpec<TimeSpan> SegmentQuickDeath = Option.Duration(
+        "quick-death", "5s", TimeSpan.Zero, TimeSpan.FromHours(1),
+        "A peer that dies within this time of its start died quickly. After two in a row nothing is started on the segment until `archipelago segment fsck --clear-deaths`. 0 does not count.");
+
+    private static readonly OptionSpec<SegmentLock> SegmentLocked = Option.Choice(
+        "lock", "try", "Whether each process locks the segment in RAM, so that it is not swapped out. try warns where the limit (RLIMIT_MEMLOCK) does not allow it, yes refuses to start.",
+        ("try", SegmentLock.Try), ("yes", SegmentLock.Yes), ("no", SegmentLock.No));
+
     private static readonly SectionSpec Segment = SectionSpec.Single(
         "segment", "The shared memory of all peers. Sizes count when the segment is made; one that exists keeps its own.",
-        [SegmentDirectory, SegmentPages, SegmentSpare, SegmentPorts, SegmentSlots, SegmentFlows, SegmentObjects, SegmentRoutes, SegmentPrefault]);
+        [SegmentDirectory, SegmentPages, SegmentSpare, SegmentPorts, SegmentSlots, SegmentFlows, SegmentObjects, SegmentRoutes, SegmentPrefault, SegmentLocked, SegmentQuickDeath]);
 
     private static readonly OptionSpec<TimeSpan> ReactorSpin = Option.Duration(
         "spin", "50us", TimeSpan.Zero, TimeSpan.FromSeconds(1),
@@ -67,6 +75,8 @@ internal sealed class DaemonConfig
     internal Config Config { get; }
     internal StateDirectory State { get; }
     internal string SegmentPath => Config[Segment].Get(SegmentDirectory) is { Length: > 0 } path ? path : State.DefaultSegment;
+    internal SegmentLock Lock => Config[Segment].Get(SegmentLocked);
+    internal TimeSpan QuickDeathWindow => Config[Segment].Get(SegmentQuickDeath);
     internal TimeSpan Spin => Config[Reactor].Get(ReactorSpin);
     internal int Core => (int)Config[Reactor].Get(ReactorCore);
     internal string FirstVolumeName => Config[Up].Get(FirstVolume);

@@ -33,10 +33,13 @@ internal sealed record RequestInfo(
     uint Slot, uint Generation, string State, string Issuer, string Holder, string Op, string Target, ulong Offset, ulong Length, uint Flow,
     int Status, int Attempts, string Parent, string Path);
 
-/// <summary>The geometry of the segment and what its pages are used for.</summary>
+/// <summary>What memory a process has of the segment.</summary>
+internal sealed record ProcessMemory(int Pid, long ResidentBytes, long HugeBytes, long LockedBytes);
+
+/// <summary>The geometry of the segment and what its pages are used for; and, if asked, what the processes that serve it have of it.</summary>
 internal sealed record SegmentInfo(
     string Directory, string CreationId, long Bytes, uint Pages, IReadOnlyDictionary<string, long> PagesByState, long DirtyPages, int Ports, int SlotsPerPort,
-    int Flows, int Objects, ulong Epoch);
+    int Flows, int Objects, ulong Epoch, IReadOnlyList<ProcessMemory>? Memory = null);
 
 /// <summary>A finding of `segment fsck`.</summary>
 internal sealed record FsckLine(string Kind, bool Fault, bool Repairable, string Text);

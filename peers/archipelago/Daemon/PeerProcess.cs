@@ -31,6 +31,7 @@ internal sealed partial class PeerProcess
     private readonly ShutdownSignal _signal = new();
     private readonly OperatorPeer _operator = new();
     private Segment _segment = null!;
+    private SegmentMemory _memory = null!;
     private ReactorThread _reactor = null!;
     private PeerHost _host = null!;
 
@@ -63,6 +64,8 @@ internal sealed partial class PeerProcess
         _reactor = new ReactorThread(_config.ReactorOptions, _config.Core);
         try
         {
+            _memory = new SegmentMemory(_segment, _log);
+            _memory.Lock(_config.Lock);
             await _reactor.Ready;
             _host = new PeerHost(_reactor.Reactor, _segment, _logging.Factory);
             await using var control = await ControlServer.StartAsync(
@@ -108,6 +111,7 @@ internal sealed partial class PeerProcess
                 Serves = serves,
                 Pages = made.Pages,
                 KeepsCachePages = made.KeepsCachePages,
+                QuickDeathWindow = _config.QuickDeathWindow,
             });
             PeerMetrics.Add(_metrics, kind.Name, context);
             made.AddMetrics?.Invoke(_metrics);
@@ -120,7 +124,12 @@ internal sealed partial class PeerProcess
             _log.LogInformation("peer started: {Peer}, port {Port}, {Pages} pages, serves {Route}", kind.Name, context.Port.Number, made.Pages, serves ?? "no route");
         }
 
-        _status.AddSection("segment", () => new JsonObject { ["directory"] = _segment.DirectoryPath, ["dirtyPages"] = _segment.DirtyPages() });
+        _status.AddSection("segment", () =>
+        {
+            var section = new JsonObject { ["directory"] = _segment.DirectoryPath, ["dirtyPages"] = _segment.DirtyPages() };
+            _memory.AddTo(section);
+            return section;
+        });
         await _host.StartAsync(new PeerPlan { Name = $"operator.{Environment.ProcessId}", Peer = _operator, Pages = OperatorPeer.Pages, Transient = true });
     }
 
@@ -146,7 +155,8 @@ internal sealed partial class PeerProcess
         try
         {
             if (_host is not null) await _reactor.RunAsync(_host.StopAsync);
-            _log.LogInformation("{Segment}", SegmentOpener.Remove(_segment, keep: false));
+            // Where restarts are stopped the segment is what tells why.
+            _log.LogInformation("{Segment}", SegmentOpener.Remove(_segment, keep: cause is XsegException { Errno: XsegErrno.EAGAIN }));
         }
         catch (ErrnoException e)
         {

@@ -10,12 +10,15 @@ public sealed class PeerContext
 {
     private readonly PortPoller _poller;
     private readonly Dictionary<string, Route> _routes = [];
-    private readonly Queue<Completion<bool>> _waitingForSlot = new();
+    private readonly Queue<Completion<bool>>[] _waitingForSlot = [new(), new(), new()];
+    /// <summary>Free slots that each use leaves alone, by <see cref="SlotUse"/>.</summary>
+    private readonly int[] _reserve;
 
     internal PeerContext(IReactor reactor, Port port, ILogger log, LocalPeers local)
     {
         (Reactor, Port, Log, Local) = (reactor, port, log, local);
         _poller = new PortPoller(this);
+        _reserve = [0, Segment.SlotsPerPort / 4, Segment.SlotsPerPort / 2];
     }
 
     /// <summary>The reactor: time, randomness, timers, I/O.</summary>
@@ -41,26 +44,43 @@ public sealed class PeerContext
         return route;
     }
 
-    /// <summary>Claims a request slot, or waits for one.</summary>
-    public ValueTask<Request> AllocateAsync() =>
-        Port.TryAllocate(out var request) ? new ValueTask<Request>(request) : AllocateSlowly();
+    /// <summary>Claims a request slot, or waits for one. What frees resources never waits for what merely uses them: see <see cref="SlotUse"/>.</summary>
+    public ValueTask<Request> AllocateAsync(SlotUse use = SlotUse.Own) =>
+        Port.FreeSlots > _reserve[(int)use] && Port.TryAllocate(out var request) ? new ValueTask<Request>(request) : AllocateSlowly(use);
 
     /// <summary>Frees a request that this peer issued, with its pages, and ends its loans.</summary>
     public void Free(in Request request)
     {
         Port.Free(request);
         // Not inline: a waiter whose request is served by a call frees its slot at once, and thousands would nest.
-        if (_waitingForSlot.Count > 0) Reactor.Post(static turn => ((Completion<bool>)turn!).Set(true), _waitingForSlot.Dequeue());
+        int free = Port.FreeSlots;
+        for (int use = 0; use < _waitingForSlot.Length && free > _reserve[use]; use++)
+        {
+            if (!_waitingForSlot[use].TryDequeue(out var turn)) continue;
+            Reactor.Post(static turn => ((Completion<bool>)turn!).Set(true), turn);
+            return;
+        }
     }
 
-    private async ValueTask<Request> AllocateSlowly()
+    private async ValueTask<Request> AllocateSlowly(SlotUse use)
     {
         while (true)
         {
             var turn = new Completion<bool>();
-            _waitingForSlot.Enqueue(turn);
+            _waitingForSlot[(int)use].Enqueue(turn);
             await turn.Task;
-            if (Port.TryAllocate(out var request)) return request;
+            if (Port.FreeSlots > _reserve[(int)use] && Port.TryAllocate(out var request)) return request;
         }
     }
+}
+
+/// <summary>What a request slot is wanted for: each use leaves some slots to those before it, so that none of them waits for a later one.</summary>
+public enum SlotUse
+{
+    /// <summary>The peer's own work, which frees what others wait for (destage, FLUSH, RELEASE, fills). May take every slot.</summary>
+    Own,
+    /// <summary>A client's request that is passed on, and ends by itself. Leaves a quarter.</summary>
+    Forward,
+    /// <summary>A client's request that may wait for another client's for ever (ACQUIRE). Leaves half.</summary>
+    Wait,
 }

@@ -24,6 +24,8 @@ public sealed record PeerPlan
     public bool KeepsCachePages { get; init; }
     /// <summary>How long to wait for living peers to finish what a dead predecessor had asked of them.</summary>
     public TimeSpan FenceTimeout { get; init; } = TimeSpan.FromSeconds(30);
+    /// <summary>See <see cref="PortOptions.QuickDeathWindow"/>.</summary>
+    public TimeSpan QuickDeathWindow { get; init; }
 }
 
 /// <summary>
@@ -55,6 +57,7 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
             Transient = plan.Transient,
             KeepsCachePages = plan.KeepsCachePages,
             FenceTimeout = plan.FenceTimeout,
+            QuickDeathWindow = plan.QuickDeathWindow,
         });
         if (port.Recovered.HadPredecessor) log.LogWarning("port {Port} taken over: {Recovery}", port.Number, port.Recovered);
         foreach (string kept in port.Recovered.Kept) log.LogError("failed with EIO because three holders died with it: {Request}", kept);

@@ -48,6 +48,13 @@ internal sealed class Register
         if (stable) _stable = Math.Max(_stable, now);
     }
 
+    /// <summary>Whoever wrote is dead, and nothing of it can take effect any more: it has, or it has not.</summary>
+    internal void Abandon(long now)
+    {
+        foreach (var value in _values)
+            if (value.End == Never) value.End = now;
+    }
+
     /// <summary>False if a read from <paramref name="start"/> to now could not have returned <paramref name="id"/>.</summary>
     internal bool Observe(ulong id, long start, long now)
     {

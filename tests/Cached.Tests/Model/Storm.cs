@@ -16,6 +16,12 @@ internal sealed record StormOptions
     /// <summary>Kills of the cache at random stores.</summary>
     internal int Kills { get; init; }
     internal Placement? Placement { get; init; }
+    /// <summary>Policies change while requests are under way.</summary>
+    internal bool Policies { get; init; }
+    /// <summary>Kills of the blocker's process at random stores; what it has taken stays, as on a disk.</summary>
+    internal int BlockerKills { get; init; }
+    /// <summary>Kills of the client at random stores: what it had asked for may or may not have taken effect.</summary>
+    internal int ClientKills { get; init; }
 }
 
 /// <summary>Random requests against a rig, many at once, each checked against the model. Everything follows from the seed.</summary>
@@ -32,7 +38,8 @@ internal sealed class Storm : IDisposable
     private ulong _stamp;
     private long _clock;
     private int _busy;
-    private int _kills;
+    private readonly Queue<Victim> _victims = new();
+    private readonly List<(ObjectModel Target, ObjectModel Source)> _copies = [];
     private Exception? _failure;
 
     internal Storm(ulong seed, StormOptions options)
@@ -62,7 +69,15 @@ internal sealed class Storm : IDisposable
         for (uint flow = 1; flow <= 3; flow++) Rig.SetPolicy(flow, Pick(CachePolicy.WriteBack, CachePolicy.WriteBack, CachePolicy.WriteBack, CachePolicy.WriteThrough, CachePolicy.Off), safeUntilFlush: _random.Next(4) == 0);
         _objects = Enumerable.Range(0, Pick(1, 2, 5, 90)).Select(i => new ObjectModel($"object{i}", (uint)(1 + i % 3), Math.Max(8, sectors / (i % 3 + 1)))).ToArray();
         _left = options.Operations;
-        _kills = options.Kills;
+        IEnumerable<Victim> victims = [.. Enumerable.Repeat(Victim.Cache, options.Kills), .. Enumerable.Repeat(Victim.Blocker, options.BlockerKills), .. Enumerable.Repeat(Victim.Client, options.ClientKills)];
+        foreach (var victim in options.BlockerKills + options.ClientKills == 0 ? victims : victims.OrderBy(_ => _random.Next(1 << 20)).ToArray()) _victims.Enqueue(victim);
+    }
+
+    private enum Victim
+    {
+        Cache,
+        Blocker,
+        Client,
     }
 
     internal Rig Rig { get; }
@@ -83,22 +98,19 @@ internal sealed class Storm : IDisposable
 
     private void Rage()
     {
-        long killAt = _kills > 0 ? Rig.World.Steps + 50 + _random.Next(400) : long.MaxValue;
+        long killAt = _victims.Count > 0 ? Rig.World.Steps + 50 + _random.Next(400) : long.MaxValue;
         while (_left > 0 || _busy > 0)
         {
             if (_failure != null) throw _failure;
+            while (Revive())
+                if (_victims.Count > 0) killAt = Rig.World.Steps + 50 + _random.Next(400);
             while (_left > 0 && _busy < _depth && _random.Next(3) != 0) Launch();
             if (_options.Errors && _random.Next(200) == 0) ChangeWeather();
-            if (Rig.World.Steps > killAt && Rig.CacheProcess.IsAlive)
+            if (_options.Policies && _random.Next(60) == 0) ChangePolicy();
+            if (Rig.World.Steps > killAt)
             {
-                Rig.CacheProcess.KillBeforeStore(_random.Next(60));
+                ProcessOf(_victims.Dequeue()).KillBeforeStore(_random.Next(60));
                 killAt = long.MaxValue;
-            }
-
-            if (!Rig.CacheProcess.IsAlive)
-            {
-                Rig.RestartCache();
-                if (--_kills > 0) killAt = Rig.World.Steps + 50 + _random.Next(400);
             }
 
             if (_busy > 0) Require(Rig.World.Step(), "the world stands still");
@@ -109,10 +121,75 @@ internal sealed class Storm : IDisposable
         if (_failure != null) throw _failure;
     }
 
-    private void Settle()
+    private Simulation.SimProcess ProcessOf(Victim victim) => victim switch
+    {
+        Victim.Cache => Rig.CacheProcess,
+        Victim.Blocker => Rig.BlocksProcess,
+        _ => Rig.ClientProcess,
+    };
+
+    /// <summary>True if somebody was dead.</summary>
+    private bool Revive()
     {
         if (!Rig.CacheProcess.IsAlive) Rig.RestartCache();
-        Rig.CacheProcess.KillBeforeStore(-1);
+        else if (!Rig.BlocksProcess.IsAlive) Rig.RestartBlocks();
+        else if (!Rig.ClientProcess.IsAlive) ReviveClient();
+        else return false;
+        return true;
+    }
+
+    /// <summary>The successor is bound only when nothing that the dead one had asked for can take effect any more.</summary>
+    private void ReviveClient()
+    {
+        // What the dead one had asked for may wait for room, which errors of the blocker never let come.
+        Rig.Memd.Change(_calm);
+        Rig.RestartClient();
+        long now = ++_clock;
+        foreach (var (target, source) in _copies)
+            for (int i = 0; i < target.Sectors; i++) target.Registers[i].CopyOf(source.Registers[i], now, false);
+        foreach (var of in _objects)
+        {
+            if (of.Pending > 0 || of.Alone) of.SizeKnown = false;
+            (of.Pending, of.PendingResizes, of.Alone) = (0, 0, false);
+            foreach (var register in of.Registers) register.Abandon(now);
+        }
+
+        _copies.Clear();
+        _busy = 0;
+    }
+
+    private unsafe void ForgetFlush(uint flow) => Rig.CacheProcess.Segment.FlowAt(flow)->HasFlushed = 0;
+
+    private void ChangePolicy()
+    {
+        uint flow = 1 + (uint)_random.Next(3);
+        // What OPEN does.
+        if (_random.Next(4) == 0) ForgetFlush(flow);
+        var change = new CachePolicyChange($"flow{flow}", Pick("writeback", "writeback", "writethrough", "off", "default"), Pick<bool?>(null, true, false));
+        var cached = Rig.Cached;
+        _ = Rig.CacheProcess.Reactor.Run(async () =>
+        {
+            try
+            {
+                await cached.ChangePolicy(change);
+            }
+            catch (Runtime.ErrnoException failed) when (MayFail(failed.Errno))
+            {
+            }
+            catch (Exception failure) when (failure is not Xseg.Memory.CrashException)
+            {
+                _failure ??= failure;
+            }
+        });
+    }
+
+    private void Settle()
+    {
+        while (Revive())
+        {
+        }
+
+        foreach (var process in (Simulation.SimProcess[])[Rig.CacheProcess, Rig.BlocksProcess, Rig.ClientProcess]) process.KillBeforeStore(-1);
         Rig.Memd.Change(_calm);
         Rig.World.RunUntil(() => Rig.Cached.Destager.WritesInFlight == 0 && Rig.Cached.Context.Statistics.InFlight == 0 && Rig.Store.Objects.All().All(of => !of.IsBusy), "coming to rest");
         Conservation.Check(Rig);
@@ -212,7 +289,7 @@ internal sealed class Storm : IDisposable
             {
                 await operation();
             }
-            catch (Exception failure)
+            catch (Exception failure) when (failure is not Xseg.Memory.CrashException)
             {
                 _failure ??= failure;
             }
@@ -262,7 +339,7 @@ internal sealed class Storm : IDisposable
         long end = ++_clock;
         bool ok = reply.Status == 0;
         Require(ok || MayFail(reply.Status), $"{op} of {of.Name}: errno {reply.Status}");
-        if (ok && op == XsegOp.Delete && alone && known && _options.Kills == 0)
+        if (ok && op == XsegOp.Delete && alone && known && _options.Kills + _options.BlockerKills == 0)
             Require(reply.Serviced == (existed ? 1u : 0u), $"DELETE of {of.Name}, size {of.Size}: serviced {reply.Serviced}");
         for (int i = first; i < of.Sectors; i++) of.Registers[i].End(0, end, ok, false);
         if (alone) of.Alone = false;
@@ -340,7 +417,9 @@ internal sealed class Storm : IDisposable
         (target.Alone, source.Alone) = (true, true);
         target.Pending++;
         source.Pending++;
+        _copies.Add((target, source));
         var reply = await Rig.Client.IssueAsync(XsegOp.Copy, target.Flow, target.Name, 0, (ulong)source.Sectors * 512, source: source.Name);
+        _copies.Remove((target, source));
         (target.Alone, source.Alone) = (false, false);
         target.Pending--;
         source.Pending--;
@@ -353,7 +432,7 @@ internal sealed class Storm : IDisposable
         (target.Size, target.SizeKnown) = (source.Size, ok && source.SizeKnown);
     }
 
-    private bool MayFail(int status) => (_options.Errors && status is XsegErrno.EIO or XsegErrno.ENOSPC) || (_options.Kills > 2 && status == XsegErrno.EIO);
+    private bool MayFail(int status) => (_options.Errors && status is XsegErrno.EIO or XsegErrno.ENOSPC) || (_options.Kills + _options.BlockerKills > 2 && status == XsegErrno.EIO);
 
     public void Dispose() => Rig.Dispose();
 }
