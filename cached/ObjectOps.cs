@@ -61,7 +61,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         {
             if (end > start) store.Drop(of, start, end);
             if (op == XsegOp.Delete && existed) request.Serviced = 1;
-            if (!ranged) of.Exists = op == XsegOp.Delete ? Existence.Missing : Existence.Yes;
+            if (!ranged) store.SetExists(of, op == XsegOp.Delete ? Existence.Missing : Existence.Yes);
             if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
         }
 
@@ -124,7 +124,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         if (status == 0)
         {
             store.Drop(target, 0, RequestSlot.MaxData);
-            target.Exists = Existence.Yes;
+            store.SetExists(target, Existence.Yes);
             if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
         }
 
@@ -180,7 +180,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
             if (status == 0)
             {
                 store.Drop(of, (long)offset, (long)(offset + length));
-                of.Exists = Existence.Yes;
+                store.SetExists(of, Existence.Yes);
             }
 
             if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
@@ -197,7 +197,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         var child = await context.AllocateAsync(SlotUse.Forward);
         int status = store.TryPrepare(child, XsegOp.Info, of, 0, 0) ? await blocks.SubmitAsync(child) : XsegErrno.EIO;
         context.Free(child);
-        if (of.Exists == Existence.Unknown && status is 0 or XsegErrno.ENOENT) of.Exists = status == 0 ? Existence.Yes : Existence.Missing;
+        if (of.Exists == Existence.Unknown && status is 0 or XsegErrno.ENOENT) store.SetExists(of, status == 0 ? Existence.Yes : Existence.Missing);
         return status == XsegErrno.ENOENT ? 0 : status;
     }
 

@@ -81,6 +81,7 @@ internal sealed unsafe class ObjectTable(Segment segment, int port, CachedObject
         Shared.Store(ref entry->HashHigh, hash.High);
         Shared.Store(ref entry->Flow, flow);
         Shared.Store(ref entry->ObjectSize, ulong.MaxValue);
+        Shared.Store(ref entry->Missing, 0u);
         Shared.Store(ref entry->NameLength, (uint)name.Length);
         Shared.Copy(name, entry->Name);
         Shared.Store(ref entry->Word, Pack(InUse, word));

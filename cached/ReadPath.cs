@@ -45,13 +45,15 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         status = 0;
         if (of.Exists != Existence.Yes)
         {
+            // The answer tells whether the object exists: ask.
+            if (of.Exists == Existence.Unknown) return false;
             if ((request.Flags & RequestFlags.MustExist) != 0)
             {
                 status = XsegErrno.EIO;
-                return of.Exists == Existence.Missing;
+                return true;
             }
 
-            request.Reply = of.Exists == Existence.Missing ? ReplyFlags.Missing : ReplyFlags.None;
+            request.Reply = ReplyFlags.Missing;
         }
 
         bool copy = data.HasPages;
@@ -92,7 +94,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
             if (of.Flow.Index != request.Flow) break;
             of.Users++;
             status = await FillMissingAsync(request, of, offset, length);
-            if (status == 0 && of.Exists == Existence.Unknown && (request.Flags & RequestFlags.MustExist) != 0) status = await objects.ProbeAsync(of);
+            if (status == 0 && of.Exists == Existence.Unknown) status = await objects.ProbeAsync(of);
             bool hit = false;
             if (status == 0) hit = TryHit(request, of, offset, length, out status);
             of.Users--;
@@ -179,11 +181,11 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         // Deleting and creating the object moves every bucket.
         if ((child.Reply & ReplyFlags.Missing) != 0)
         {
-            if (of.Exists == Existence.Unknown) of.Exists = Existence.Missing;
+            if (of.Exists == Existence.Unknown) store.SetExists(of, Existence.Missing);
         }
         else if (!fill.IsMoved(fill.First))
         {
-            of.Exists = Existence.Yes;
+            store.SetExists(of, Existence.Yes);
         }
 
         for (int i = 0; i < fill.Count; i++)

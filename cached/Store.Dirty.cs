@@ -105,7 +105,7 @@ internal sealed unsafe partial class Store
     {
         int first = (int)(start >> 12), last = (int)((end + 4095) >> 12);
         MoveFills(of, first, last - first);
-        of.Exists = of.DirtyPages > 0 ? Existence.Yes : Existence.Unknown;
+        SetExists(of, of.DirtyPages > 0 ? Existence.Yes : Existence.Unknown);
         Sequence++;
         for (int bucket = first; bucket < last && of.Pages > 0; bucket++)
         {

@@ -73,10 +73,23 @@ internal sealed unsafe partial class Store
     {
         var added = _spare.Count > 0 ? _spare.Pop() : new CachedObject();
         (added.Entry, added.Hash, added.Flow) = (entry, hash, FlowOf(flow));
-        (added.RetryAt, added.Failures, added.Exists, added.NameLost) = (0, 0, Existence.Unknown, false);
+        (added.RetryAt, added.Failures, added.NameLost) = (0, 0, false);
+        added.Exists = _segment.ObjectAt(entry)->Missing == 1 ? Existence.Missing : Existence.Unknown;
         Objects.Add(added);
         _byEntry[entry] = added;
         return added;
+    }
+
+    /// <summary>
+    /// Notes whether the blocker has the object. That it has not is noted in the object table, before a page of zeros is kept: a
+    /// successor must not take these for an object.
+    /// </summary>
+    internal void SetExists(CachedObject of, Existence exists)
+    {
+        if (of.Exists == exists) return;
+        if (of.Exists == Existence.Missing || exists == Existence.Missing)
+            Shared.Store(ref _segment.ObjectAt(of.Entry)->Missing, exists == Existence.Missing ? 1u : 0u);
+        of.Exists = exists;
     }
 
     /// <summary>

@@ -103,7 +103,7 @@ internal sealed unsafe partial class Store
         if (outcome != AdoptionOutcome.Adopted) return outcome;
         Replace(to, bucket, page, masks, old);
         if (to.LostPages != 0) Recover(to, bucket);
-        to.Exists = Existence.Yes;
+        if (to.Exists != Existence.Yes) SetExists(to, Existence.Yes);
         if (to.Fills != null) MoveFills(to, bucket, 1);
         return outcome;
     }
@@ -142,7 +142,8 @@ internal sealed unsafe partial class Store
         var extent = new Extent(page, new PageWord(entry.Word).Generation);
         Replace(of, entry.Bucket, extent, masks, other);
         if (masks.Dirty == 0 && of.ClearDirty(entry.Bucket)) CountDirty(of.Flow, -1);
-        if (masks.Dirty != 0) of.Exists = Existence.Yes;
+        // A fill kept it, which says so where the object was missing; or a write.
+        if (masks.Dirty != 0 || of.Exists == Existence.Unknown) SetExists(of, Existence.Yes);
         return other == 0;
     }
 

@@ -31,6 +31,24 @@ public sealed class RestartTests
     }
 
     [Fact]
+    public void AnObjectThatTheBlockerLacksIsStillMissingAfterARestart()
+    {
+        using var rig = new Rig(1, new CachedOptions { Pages = 256 });
+        rig.SetPolicy(1, CachePolicy.WriteBack);
+        rig.Write(1, "there", 0, Rig.Fill(4096, 1));
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+        Assert.Equal(ReplyFlags.Missing, rig.Read(1, "never", 0, 4096).Flags);
+        rig.RestartCache();
+        Assert.Equal(ReplyFlags.Missing, rig.Read(1, "never", 0, 4096).Flags);
+        Assert.Equal(XsegErrno.EIO, rig.Read(1, "never", 0, 4096, flags: RequestFlags.MustExist).Status);
+        Assert.Equal(ReplyFlags.None, rig.Read(1, "there", 0, 4096, flags: RequestFlags.MustExist).Flags);
+        // And no longer, once it is written.
+        rig.Write(1, "never", 8192, Rig.Fill(4096, 2));
+        rig.RestartCache();
+        Assert.Equal(ReplyFlags.None, rig.Read(1, "never", 0, 4096).Flags);
+    }
+
+    [Fact]
     public void OrderlyStopBringsEverythingDown()
     {
         using var rig = new Rig(1, new CachedOptions { Pages = 256, DirtyAge = TimeSpan.FromHours(1) });

@@ -27,7 +27,7 @@ int main(int count, char **names)
     FIELD(xseg_flow, minimum_pages); FIELD(xseg_flow, maximum_pages); FIELD(xseg_flow, dirty_limit); FIELD(xseg_flow, dirty_age);
     FIELD(xseg_flow, lock_epoch); FIELD(xseg_flow, name_length); FIELD(xseg_flow, name);
     FIELD(xseg_object, word); FIELD(xseg_object, hash_low); FIELD(xseg_object, hash_high); FIELD(xseg_object, flow); FIELD(xseg_object, name_length);
-    FIELD(xseg_object, object_size); FIELD(xseg_object, name);
+    FIELD(xseg_object, object_size); FIELD(xseg_object, missing); FIELD(xseg_object, name);
     FIELD(xseg_session, word); FIELD(xseg_session, id_low); FIELD(xseg_session, id_high); FIELD(xseg_session, window_base);
     FIELD(xseg_slot, word); FIELD(xseg_slot, op); FIELD(xseg_slot, reply); FIELD(xseg_slot, flags); FIELD(xseg_slot, status); FIELD(xseg_slot, offset);
     FIELD(xseg_slot, length); FIELD(xseg_slot, epoch); FIELD(xseg_slot, hash_low); FIELD(xseg_slot, hash_high); FIELD(xseg_slot, flow);

@@ -100,6 +100,8 @@ public unsafe struct ObjectEntry
     [FieldOffset(28)] public uint NameLength;
     /// <summary>Size of the object in bytes as far as known, or all ones.</summary>
     [FieldOffset(32)] public ulong ObjectSize;
+    /// <summary>1: the blocker has no such object, the cached pages are the zeros that it reads as. 0: it has, or nobody knows.</summary>
+    [FieldOffset(40)] public uint Missing;
     /// <summary>Name of the object.</summary>
     [FieldOffset(64)] public fixed byte Name[RequestSlot.MaxTarget];
 }

@@ -110,6 +110,7 @@ struct xseg_object {
     uint64_t hash_low, hash_high;
     uint32_t flow, name_length;
     uint64_t object_size;
+    uint32_t missing;
     uint8_t pad0[24];
     char name[256];
 };
