@@ -36,7 +36,8 @@ internal sealed class SegmentMemory(Segment segment, ILogger log)
             if (how == SegmentLock.Try && !segment.TryLock(out string warning)) log.LogWarning("{Warning}", warning);
             var memory = Report();
             log.LogInformation("segment memory: {Resident} MiB resident, {Huge} MiB in huge pages, {Locked} MiB locked", memory.ResidentBytes >> 20, memory.HugeBytes >> 20, memory.LockedBytes >> 20);
-        }) { IsBackground = true, Name = "segment lock" }.Start();
+        })
+        { IsBackground = true, Name = "segment lock" }.Start();
     }
 
     /// <summary>For the status.</summary>
@@ -51,7 +52,16 @@ internal sealed class SegmentMemory(Segment segment, ILogger log)
         lock (_gate)
         {
             if (_last != null && Environment.TickCount64 - _lastAt < Fresh.TotalMilliseconds) return _last;
-            _last = segment.Memory();
+            try
+            {
+                _last = segment.Memory();
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // Where /proc is hidden nobody knows.
+                _last = new MemoryReport(0, 0, 0);
+            }
+
             _lastAt = Environment.TickCount64;
             return _last;
         }

@@ -25,7 +25,7 @@ internal sealed record StormOptions
 }
 
 /// <summary>Random requests against a rig, many at once, each checked against the model. Everything follows from the seed.</summary>
-internal sealed class Storm : IDisposable
+internal sealed partial class Storm : IDisposable
 {
     private readonly SeededRandom _random;
     private readonly StormOptions _options;
@@ -73,13 +73,6 @@ internal sealed class Storm : IDisposable
         foreach (var victim in options.BlockerKills + options.ClientKills == 0 ? victims : victims.OrderBy(_ => _random.Next(1 << 20)).ToArray()) _victims.Enqueue(victim);
     }
 
-    private enum Victim
-    {
-        Cache,
-        Blocker,
-        Client,
-    }
-
     internal Rig Rig { get; }
 
     internal void Run()
@@ -119,68 +112,6 @@ internal sealed class Storm : IDisposable
         }
 
         if (_failure != null) throw _failure;
-    }
-
-    private Simulation.SimProcess ProcessOf(Victim victim) => victim switch
-    {
-        Victim.Cache => Rig.CacheProcess,
-        Victim.Blocker => Rig.BlocksProcess,
-        _ => Rig.ClientProcess,
-    };
-
-    /// <summary>True if somebody was dead.</summary>
-    private bool Revive()
-    {
-        if (!Rig.CacheProcess.IsAlive) Rig.RestartCache();
-        else if (!Rig.BlocksProcess.IsAlive) Rig.RestartBlocks();
-        else if (!Rig.ClientProcess.IsAlive) ReviveClient();
-        else return false;
-        return true;
-    }
-
-    /// <summary>The successor is bound only when nothing that the dead one had asked for can take effect any more.</summary>
-    private void ReviveClient()
-    {
-        // What the dead one had asked for may wait for room, which errors of the blocker never let come.
-        Rig.Memd.Change(_calm);
-        Rig.RestartClient();
-        long now = ++_clock;
-        foreach (var (target, source) in _copies)
-            for (int i = 0; i < target.Sectors; i++) target.Registers[i].CopyOf(source.Registers[i], now, false);
-        foreach (var of in _objects)
-        {
-            if (of.Pending > 0 || of.Alone) of.SizeKnown = false;
-            (of.Pending, of.PendingResizes, of.Alone) = (0, 0, false);
-            foreach (var register in of.Registers) register.Abandon(now);
-        }
-
-        _copies.Clear();
-        _busy = 0;
-    }
-
-    private unsafe void ForgetFlush(uint flow) => Rig.CacheProcess.Segment.FlowAt(flow)->HasFlushed = 0;
-
-    private void ChangePolicy()
-    {
-        uint flow = 1 + (uint)_random.Next(3);
-        // What OPEN does.
-        if (_random.Next(4) == 0) ForgetFlush(flow);
-        var change = new CachePolicyChange($"flow{flow}", Pick("writeback", "writeback", "writethrough", "off", "default"), Pick<bool?>(null, true, false));
-        var cached = Rig.Cached;
-        _ = Rig.CacheProcess.Reactor.Run(async () =>
-        {
-            try
-            {
-                await cached.ChangePolicy(change);
-            }
-            catch (Runtime.ErrnoException failed) when (MayFail(failed.Errno))
-            {
-            }
-            catch (Exception failure) when (failure is not Xseg.Memory.CrashException)
-            {
-                _failure ??= failure;
-            }
-        });
     }
 
     private void Settle()
