@@ -167,6 +167,7 @@ internal sealed partial class Destager
     {
         Failures++;
         of.Flow.DestageErrors++;
+        of.Flow.DestageError = status;
         var flow = _context.Segment.FlowAt(of.Flow.Index);
         if (flow == null || flow->Degraded != 0) return;
         // From here on the guest hears of trouble at once, until the blocker takes writes again.
@@ -178,6 +179,7 @@ internal sealed partial class Destager
 
     private unsafe void NoteSuccess(CachedObject of)
     {
+        of.Flow.DestageError = 0;
         var flow = _context.Segment.FlowAt(of.Flow.Index);
         if (flow == null || flow->Degraded == 0) return;
         Shared.Store(ref flow->Degraded, (byte)0);

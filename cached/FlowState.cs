@@ -24,6 +24,8 @@ internal sealed class FlowState(uint index)
     /// <summary>The blocker has something of this flow that no FLUSH has covered, or may have (after a restart).</summary>
     internal bool Unstable = true;
     internal bool Draining;
+    /// <summary>Errno of the last blocker write if it failed, else 0.</summary>
+    internal int DestageError;
     internal long Hits, Misses, Writes, DestageErrors;
 
     /// <summary>Appends an object that became dirty.</summary>

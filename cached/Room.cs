@@ -30,10 +30,22 @@ internal sealed class Room
         destager.Progress += Wake;
     }
 
-    /// <summary>True if <paramref name="pages"/> more pages may become dirty and are free to be exchanged.</summary>
+    /// <summary>True if <paramref name="pages"/> more pages of the flow may become dirty and are free to be exchanged.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool HasForWrite(int pages) =>
-        (_store.DirtyPages + pages <= _store.DirtyLimit || _store.DirtyPages == 0) && _store.EnsureFree(pages);
+    internal bool HasForWrite(FlowState flow, int pages) =>
+        ((_store.DirtyPages + pages <= _store.DirtyLimit && flow.DestageError == 0) || MayDirty(flow, pages)) && _store.EnsureFree(pages);
+
+    /// <summary>
+    /// What cannot be destaged must not stop others: a flow has its share even where the rest is used up, and one whose destaging fails
+    /// takes no more than half.
+    /// </summary>
+    private bool MayDirty(FlowState flow, int pages)
+    {
+        if (_store.DirtyPages == 0) return true;
+        return flow.DestageError == 0
+            ? flow.DirtyPages + pages <= _store.DirtyShare
+            : _store.DirtyPages + pages <= _store.DirtyLimit && flow.DirtyPages + pages <= _store.DirtyLimit / 2;
+    }
 
     /// <summary>True if <paramref name="pages"/> pages are free for a fill.</summary>
     internal bool HasForRead(int pages) => _store.EnsureFree(pages);

@@ -38,6 +38,7 @@ internal sealed unsafe partial class Store
         Buckets.Stray = OnStray;
         Reserve = Math.Clamp(options.Pages / 64, 16, 4096);
         DirtyLimit = Math.Max(1, (long)(options.Pages * options.DirtyRatio));
+        DirtyShare = Math.Max(1, DirtyLimit / 16);
     }
 
     internal CachedOptions Options { get; }
@@ -47,6 +48,8 @@ internal sealed unsafe partial class Store
     /// <summary>Free pages that are kept ready, because those that are given up first pass through the limbo.</summary>
     internal int Reserve { get; }
     internal long DirtyLimit { get; }
+    /// <summary>Dirty pages that each flow may have, whatever others have.</summary>
+    internal long DirtyShare { get; }
     internal long DirtyPages { get; private set; }
     internal long WrittenPages { get; private set; }
     internal long Evictions { get; private set; }

@@ -50,8 +50,16 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
             var verdict = TryWrite(request, offset, length, pages, out status, out written);
             if (verdict == Verdict.Done) break;
             if (verdict == Verdict.Foreign) return await objects.WriteAroundAsync(request);
-            if (verdict == Verdict.Held) await objects.WaitUntilFreeAsync(written!);
-            else await room.WaitAsync();
+            if (verdict == Verdict.Held)
+            {
+                await objects.WaitUntilFreeAsync(written!);
+                continue;
+            }
+
+            // There will be no room before the blocker takes writes again: the guest hears of it rather than hang.
+            int failing = store.FlowOf(request.Flow).DestageError;
+            if (failing != 0) return failing;
+            await room.WaitAsync();
         }
 
         if (status != 0 || (objects.PolicyOf(request.Flow) == CachePolicy.WriteBack && !fua)) return status;
@@ -85,7 +93,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
     private Verdict TryWrite(in Request request, ulong offset, ulong length, int pages, out int status, out CachedObject? to)
     {
         // Room first: making it may evict the last page of this very object.
-        if (!room.HasForWrite(pages))
+        if (!room.HasForWrite(store.FlowOf(request.Flow), pages))
         {
             (to, status) = (null, 0);
             return Verdict.NoRoom;
