@@ -21,6 +21,8 @@ public sealed class GatewayStatistics
     public long Errors;
     /// <summary>Requests whose deadline passed.</summary>
     public long Expired;
+    /// <summary>Times that a request had to wait for a change whose deadline had passed.</summary>
+    public long HeldUp;
     /// <summary>Times that a request had to wait for a slot or pages.</summary>
     public long Waits;
     /// <summary>Clients connected now.</summary>

@@ -119,16 +119,16 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         else if (CanRead && (_watched & IoEvents.Read) == 0) Watch(_watched | IoEvents.Read);
     }
 
-    internal override void OnExpired(XsegOp op) => Settle(op);
+    internal override void OnOverdue(XsegOp op) => Settle(op);
 
-    internal override void OnRecycled(XsegOp op, bool expired)
+    internal override void OnRecycled(XsegOp op, bool overdue)
     {
         _inFlight--;
-        if (!expired) Settle(op);
+        if (!overdue) Settle(op);
         _server.Activate(this);
     }
 
-    /// <summary>A change whose outcome, or failure by deadline, the client knows or would know: it holds up nobody any more.</summary>
+    /// <summary>A change whose outcome the client knows or would know, or that holds others up by its range alone from here on.</summary>
     private void Settle(XsegOp op)
     {
         if (!IsChange(op)) return;
@@ -175,6 +175,7 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         CloseSocket();
         AbandonPayload();
         if (_waitingFor is { IsWaiting: true } waiting) waiting.Abandon(null);
+        _export?.Overdue.Abandon(this);
         DropQueue();
         if (!_lost && _changes > 0)
         {
