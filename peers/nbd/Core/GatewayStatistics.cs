@@ -31,6 +31,8 @@ public sealed class GatewayStatistics
     public long Accepted;
     /// <summary>Clients refused because there were too many.</summary>
     public long Refused;
+    /// <summary>Clients that went away without saying so, or broke off.</summary>
+    public long Lost;
     /// <summary>Clients cut: garbage, too slow a handshake, or stalled while others waited.</summary>
     public long Cut;
 }

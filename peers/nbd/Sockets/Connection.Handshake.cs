@@ -44,7 +44,8 @@ internal sealed partial class Connection
         {
             _phase = Phase.Transmission;
             _progress = _server.Reactor.Now;
-            Watch(IoEvents.Read);
+            // A client that is not read, for its limit or for want of pages, may end: over TCP that is no hang-up.
+            Watch(IoEvents.Read | IoEvents.ReadHangUp);
             _server.Activate(this);
             _server.Run();
         }

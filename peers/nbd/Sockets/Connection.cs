@@ -75,7 +75,7 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         }
 
         if (_phase == Phase.Handshake) CutHandshake();
-        else Fail();
+        else Lose();
     }
 
     /// <summary>True if it holds slots or pages and nothing moved since <paramref name="time"/>.</summary>
@@ -92,7 +92,7 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
 
         if ((events & IoEvents.Write) != 0) _sendBlocked = false;
         if (CanRead) Receive();
-        else if ((events & (IoEvents.Error | IoEvents.HangUp)) != 0) Fail();
+        else if ((events & (IoEvents.Error | IoEvents.HangUp | IoEvents.ReadHangUp)) != 0) Fail();
         else Watch(_watched & ~IoEvents.Read);
         _server.Activate(this);
         _server.Run();
@@ -158,7 +158,8 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     {
         _phase = Phase.Ending;
         AbandonPayload();
-        Watch(_watched & ~IoEvents.Read);
+        // After a disconnect the client may close its side, and still has its replies.
+        Watch(_watched & ~(IoEvents.Read | IoEvents.ReadHangUp));
         _server.Activate(this);
     }
 
@@ -166,6 +167,12 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     private void Fail()
     {
         if (_phase is Phase.Idle or Phase.Failed) return;
+        _gateway.Statistics.Lost++;
+        Lose();
+    }
+
+    private void Lose()
+    {
         _phase = Phase.Failed;
         _server.Activate(this);
     }
