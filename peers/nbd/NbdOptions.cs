@@ -58,7 +58,7 @@ public sealed record NbdOptions
     public static readonly OptionSpec<long> MaxInFlightOption = Option.Integer("max-in-flight", "128", 1, 1024, "Requests of one connection under way; with so many it is not read.");
     /// <summary>See <see cref="RequestDeadline"/>.</summary>
     public static readonly OptionSpec<TimeSpan> DeadlineOption = Option.Duration("request-deadline", "0", TimeSpan.Zero, Day,
-        "After this long a request is answered with an I/O error although its outcome is unknown. 0: never, clients wait as long as the storage takes.");
+        "After this long a request is answered with an I/O error although its outcome is unknown; what overlaps a change waits until it is known. 0: never, clients wait as long as the storage takes.");
     /// <summary>See <see cref="HandshakeTimeout"/>.</summary>
     public static readonly OptionSpec<TimeSpan> HandshakeOption = Option.Duration("handshake-timeout", "10s", Millisecond, Day, "What a client may take for the handshake.");
     /// <summary>See <see cref="StallTimeout"/>.</summary>

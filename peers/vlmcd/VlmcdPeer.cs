@@ -158,9 +158,11 @@ public sealed partial class VlmcdPeer : Peer
                 await _volumes.EnsureCatalogueAsync();
                 return;
             }
-            catch (ErrnoException)
+            catch (Exception fault)
             {
-                // Logged. A request that needs the catalogue does not wait for this, it tries itself.
+                if (fault is not ErrnoException)
+                    Context.Log.LogError(fault, "the catalogue cannot be loaded: {Error}; next try in {Delay}", fault.Message, delay);
+                // An errno is logged already. A request that needs the catalogue does not wait for this, it tries itself.
                 await Context.Reactor.Delay(delay);
             }
         }

@@ -1,10 +1,34 @@
 using System.Buffers.Binary;
 using System.Text;
+using Archipelago.Xseg;
 
 namespace Archipelago.Nbd.Tests;
 
 public sealed class HandshakeTests
 {
+    [Theory]
+    [InlineData(XsegOp.Open)]
+    [InlineData(XsegOp.Close)]
+    [InlineData(XsegOp.Info)]
+    [InlineData(XsegOp.Read)]
+    public async Task AnExceptionOfAPeerConcernsItsClientOnly(XsegOp op)
+    {
+        await using var server = await TestServer.StartAsync();
+        int left = 1;
+        await server.OnReactor(() => server.Volumes.Fault = seen => seen.Op == op && left-- > 0 ? throw new InvalidOperationException("nobody expects this") : 0);
+        using (var first = new RawClient(server))
+        {
+            first.Greet();
+            first.SendOption(op is XsegOp.Info or XsegOp.Read ? 3u : 7u, op is XsegOp.Info or XsegOp.Read ? [] : [.. RawClient.Text("vol"), 0, 0]);
+            if (op == XsegOp.Close) Assert.Equal(RawClient.Ack, first.OptionReplies().Last().Type);
+            await server.Until(() => left <= 0 || op == XsegOp.Close, "it has thrown");
+        }
+
+        await server.Until(() => left <= 0 && server.Peer.Statistics!.Connections == 0, "the client is gone");
+        using var second = RawClient.Open(server);
+        Assert.Equal(0u, second.Call(RawClient.Read, 0, 4096).Error);
+    }
+
     [Fact]
     public async Task ExportNameEndsTheHandshakeWithAndWithoutZeroes()
     {

@@ -155,8 +155,9 @@ public sealed class ResourceTests
         using var client = RawClient.Open(server, structured: true);
         await server.OnReactor(() => server.Volumes.Hold = seen => seen.Offset >= 65536);
         Assert.Equal((uint)Errno.EIO, client.Call(RawClient.Write, 65536, 4096, payload: new byte[4096]).Error);
-        Assert.Equal((uint)Errno.EIO, client.Call(RawClient.Read, 65536, 4096).Error);
-        Assert.Equal((uint)Errno.EIO, client.Call(RawClient.Read, 65536, 16 * MiB).Error);
+        // Elsewhere: what overlaps the write would not even be sent.
+        Assert.Equal((uint)Errno.EIO, client.Call(RawClient.Read, 131072, 4096).Error);
+        Assert.Equal((uint)Errno.EIO, client.Call(RawClient.Read, 131072, 16 * MiB).Error);
         Assert.Equal(0u, client.Call(RawClient.Read, 0, 4096).Error);
         Assert.Equal(slots - 6, await server.OnReactor(() => server.Context.Port.FreeSlots));
         Assert.Equal(3, server.Peer.Statistics!.Expired);
@@ -198,6 +199,59 @@ public sealed class ResourceTests
         long after = await server.OnReactor(GC.GetAllocatedBytesForCurrentThread);
         // 38,400 requests; what is left is the question itself, and queues of the reactor that may grow: less than half a byte a request.
         Assert.InRange(after - before, 0, bare + 16384);
+    }
+
+    /// <summary>Over TCP a client's end is no hang-up, as on a Unix socket: only who reads, or asks for it, is told.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task AClientThatIsGoneIsNoticedWhileItIsNotRead(bool atLimit)
+    {
+        await using var server = await TestServer.StartAsync(
+            options => options with { MaxInFlight = atLimit ? 2 : 128, Pages = NbdOptions.MinimumPages, TcpAddress = new IPEndPoint(IPAddress.Loopback, 0) }, pages: NbdOptions.MinimumPages);
+        var address = new IPEndPoint(IPAddress.Loopback, server.Peer.TcpPort);
+        using var other = Tcp();
+        // At the limit, or with a payload for which there are no pages.
+        await server.OnReactor(() => server.Volumes.Hold = seen => seen.Op == XsegOp.Write);
+        if (!atLimit) other.SendRequest(RawClient.Write, 8 * MiB, MiB, payload: new byte[MiB]);
+        if (!atLimit) await server.Until(() => server.Volumes.Held == 1, "the pages are taken");
+        using (var client = Tcp())
+        {
+            for (uint i = 0; i < 2; i++) client.SendRequest(RawClient.Write, i * 4096, 4096, payload: new byte[4096]);
+            await server.Until(() => atLimit ? server.Volumes.Held == 2 : server.Peer.Statistics!.Waits > 0, "it is not read");
+        }
+
+        // What the loss of the client means for others has begun, while nothing has been answered.
+        await server.Until(() => server.Peer.Statistics!.Lost == 1, "its end was noticed");
+        await LetGo(server);
+        await server.Until(() => server.Peer.Statistics!.Connections == 1, "its resources are free");
+
+        RawClient Tcp()
+        {
+            var client = new RawClient(address);
+            client.Greet();
+            Assert.Equal(RawClient.Ack, client.Go("vol").Last().Type);
+            return client;
+        }
+    }
+
+    [Fact]
+    public async Task WhoClosesItsSideAfterADisconnectStillHasItsReplies()
+    {
+        await using var server = await TestServer.StartAsync(options => options with { TcpAddress = new IPEndPoint(IPAddress.Loopback, 0) });
+        using var client = new RawClient(new IPEndPoint(IPAddress.Loopback, server.Peer.TcpPort));
+        client.Greet();
+        Assert.Equal(RawClient.Ack, client.Go("vol").Last().Type);
+        await server.OnReactor(() => server.Volumes.Hold = seen => seen.Op == XsegOp.Read);
+        client.SendRequest(RawClient.Read, 0, 4096, cookie: 5);
+        client.SendRequest(RawClient.Disc, 0, 0);
+        await server.Until(() => server.Volumes.Held == 1, "the read is held");
+        client.Socket.Shutdown(System.Net.Sockets.SocketShutdown.Send);
+        long before = await server.OnReactor(() => server.Context.Reactor.Clock.MonotonicNanoseconds);
+        await server.Until(() => server.Context.Reactor.Clock.MonotonicNanoseconds > before + 50_000_000, "the reactor has had time to see it");
+        await LetGo(server);
+        Assert.Equal(5ul, client.Next(4096).Cookie);
+        client.ExpectClosed();
     }
 
     [Fact]

@@ -4,6 +4,7 @@ using Archipelago.Radosd.Librados;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Ports;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace Archipelago.Radosd.Tests;
@@ -126,6 +127,57 @@ public sealed class FenceTests(MemoryCluster cluster)
             Assert.Equal(0, client.Wait(request));
             client.Free(request);
         }
+    }
+
+    [Fact]
+    public void An_error_of_any_kind_while_reconnecting_is_logged_and_tried_again()
+    {
+        using var place = new Place(cluster);
+        using var logs = new FaultyLogs("is fenced by others", "fenced: no write of it");
+        using var host = new RadosdHost(place.SegmentPath, place.Options, logs);
+        using var client = new XsegClient(place.SegmentPath);
+        using RadosCluster judge = Connect(cluster);
+        client.Write("o", [1]);
+        logs.Armed = true;
+        judge.Blocklist(AddressIn(place), TimeSpan.FromMinutes(5));
+        client.Write("o", [2]);
+        Assert.Equal([2], client.Read("o", 1));
+        Assert.False(logs.Armed);
+        Assert.Contains(FaultyLogs.Message, logs.Text);
+    }
+
+    /// <summary>Throws, once, what nobody expects, out of the middle of connecting.</summary>
+    private sealed class FaultyLogs(params string[] at) : ILoggerFactory, ILogger
+    {
+        internal const string Message = "nobody expects this";
+        private readonly CapturedLogs _kept = new();
+        private volatile bool _armed;
+
+        internal bool Armed { get => _armed; set => _armed = value; }
+
+        internal string Text => _kept.Text;
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void AddProvider(ILoggerProvider provider) => throw new NotSupportedException();
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            string line = formatter(state, exception);
+            if (_armed && at.Any(part => line.Contains(part, StringComparison.Ordinal)))
+            {
+                _armed = false;
+                throw new InvalidOperationException(Message);
+            }
+
+            _kept.Log(logLevel, eventId, state, exception, formatter);
+        }
+
+        public void Dispose() => _kept.Dispose();
     }
 
     [Fact]

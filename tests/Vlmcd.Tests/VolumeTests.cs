@@ -55,6 +55,31 @@ public class VolumeTests
         Assert.Empty(rig.Objects());
     }
 
+    /// <summary>Nobody awaits background work: an exception in it must end neither it nor the order of a stop.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Background_deletions_go_on_after_an_error_that_nobody_expects(bool shrink)
+    {
+        using var rig = new Rig(oneReactor: true);
+        uint flow = rig.CreateAndOpen("disk", MiB);
+        Assert.Equal(0, rig.Write("disk", flow, 0, Bytes(1, (int)MiB)).Status);
+        rig.Store.Run(() => Task.FromResult(rig.Cut.ThrowsOnceAt = XsegOp.Delete));
+        if (shrink)
+        {
+            Assert.Equal(0, rig.Do(XsegOp.Truncate, "disk", length: (ulong)Rig.ObjectSize).Status);
+        }
+        else
+        {
+            Assert.Equal(0, rig.Do(XsegOp.Close, "disk").Status);
+            Assert.Equal(0, rig.Do(XsegOp.Delete, "disk").Status);
+        }
+
+        rig.UntilIdle();
+        Assert.Null(rig.Store.Run(() => Task.FromResult(rig.Cut.ThrowsOnceAt)));
+        Assert.Equal(shrink ? 2 : 0, rig.Objects().Count);
+    }
+
     [Fact]
     public void What_is_asked_wrongly_is_refused()
     {

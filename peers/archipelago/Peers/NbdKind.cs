@@ -34,7 +34,7 @@ internal static class NbdKind
 
     private static readonly OptionSpec<TimeSpan> Deadline = Option.Duration(
         "deadline", "0s", TimeSpan.Zero, TimeSpan.FromDays(1),
-        "After this time a request is answered EIO although its outcome is not known. 0: never; a client waits as long as the storage takes.");
+        "After this time a request is answered EIO although its outcome is not known; what overlaps a change waits until it is. 0: never; a client waits as long as the storage takes.");
 
     private static readonly OptionSpec<TimeSpan> Handshake = Option.Duration(
         "handshake-timeout", "10s", TimeSpan.FromMilliseconds(100), TimeSpan.FromHours(1), "What a client may take for its handshake.");

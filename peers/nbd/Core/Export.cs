@@ -19,9 +19,11 @@ internal sealed class Export(byte[] name, bool readOnly)
     internal bool IsOpen { get; set; }
     /// <summary>
     /// Changes under way whose clients are lost. A client that comes back sends them again, and then newer ones: these must not be
-    /// overtaken by what it does not know to be under way, so nothing further is read from any client of the export until it is 0.
+    /// overtaken by what it does not know to be under way, so nothing further is read from any client of the export until it is 0. One whose deadline passes is in <see cref="Overdue"/> instead.
     /// </summary>
     internal int LostChanges { get; set; }
+    /// <summary>Changes under way whose clients wait for them no longer: the deadline has passed.</summary>
+    internal OverdueChanges Overdue { get; } = new();
     /// <summary>The last thing that was begun (an OPEN or a CLOSE): the next waits for it.</summary>
     internal Task Last { get; set; } = Task.CompletedTask;
 }

@@ -56,7 +56,7 @@ internal sealed class ExportTable(PeerContext context, Route route, NbdOptions o
         while (!export.Last.IsCompleted) await export.Last;
         if (!export.IsOpen)
         {
-            var opening = OpenAsync(export);
+            var opening = GuardAsync(XsegOp.Open, name, () => OpenAsync(export));
             export.Last = opening;
             (status, size) = await opening;
         }
@@ -102,6 +102,20 @@ internal sealed class ExportTable(PeerContext context, Route route, NbdOptions o
         return (0, names);
     }
 
+    /// <summary>Never throws: others wait for it, and nobody for a CLOSE. A fault of a peer of this process is EIO.</summary>
+    private async Task<(int Status, ulong Size)> GuardAsync(XsegOp op, byte[] target, Func<Task<(int, ulong)>> call)
+    {
+        try
+        {
+            return await call();
+        }
+        catch (Exception fault)
+        {
+            context.Log.LogError(fault, "volume {Volume}: {Op} ended in an error of our own: {Error}", Encoding.ASCII.GetString(target), op, fault.Message);
+            return (Errno.EIO, 0);
+        }
+    }
+
     private async Task<(int Status, ulong Size)> OpenAsync(Export export)
     {
         var request = await context.AllocateAsync();
@@ -134,7 +148,9 @@ internal sealed class ExportTable(PeerContext context, Route route, NbdOptions o
         if (export.Users == 0) _exports.Remove(export.Name);
     }
 
-    private async Task<(int Status, ulong Serviced)> CallAsync(XsegOp op, byte[] target, uint flow = 0)
+    private Task<(int Status, ulong Serviced)> CallAsync(XsegOp op, byte[] target, uint flow = 0) => GuardAsync(op, target, () => AskOnceAsync(op, target, flow));
+
+    private async Task<(int Status, ulong Serviced)> AskOnceAsync(XsegOp op, byte[] target, uint flow)
     {
         var request = await context.AllocateAsync();
         context.Port.Prepare(request, op, flow, target, Hash128.Of(target), 0, 0);

@@ -134,7 +134,7 @@ internal sealed class Gateway
     /// <summary>Starts a request's deadline.</summary>
     internal void Arm(GatewayRequest request)
     {
-        if (_deadline == 0) return;
+        if (_deadline == 0 || request.Due != 0) return;
         // All have the same span: the list is in the order of the due times.
         request.Due = _context.Reactor.Now + _deadline;
         (request.PreviousDue, request.NextDue) = (_lastDue, null);
@@ -142,6 +142,16 @@ internal sealed class Gateway
         else _lastDue.NextDue = request;
         _lastDue = request;
         SetTimer();
+    }
+
+    /// <summary>It waits for a change whose deadline has passed: not longer than its own, and nobody who waits for slots or pages behind it.</summary>
+    internal void Held(GatewayRequest request)
+    {
+        Statistics.HeldUp++;
+        Arm(request);
+        if (!request.IsWaiting) return;
+        Leave(request);
+        request.Client.OnRoom(request);
     }
 
     internal void Disarm(GatewayRequest request)

@@ -20,14 +20,24 @@ internal abstract class GatewayClient
     /// </summary>
     internal abstract void OnDone(GatewayRequest request);
 
-    /// <summary>There may be room for the next piece of a WRITE that had to wait (<see cref="GatewayRequest.TryTakePiece"/>).</summary>
+    /// <summary>
+    /// There may be room for the next piece of a WRITE that had to wait (<see cref="GatewayRequest.TryTakePiece"/>), or another request waits
+    /// for a slot no longer.
+    /// </summary>
     internal abstract void OnRoom(GatewayRequest request);
 
     /// <summary>
-    /// The deadline of a request has passed: its client is told that it failed, and waits for it no longer, though it is under way still.
+    /// The deadline of a change has passed: its client is told that it failed, and waits for it no longer, though it is under way still
+    /// (<see cref="OverdueChanges"/>).
     /// </summary>
-    internal abstract void OnExpired(XsegOp op);
+    internal abstract void OnOverdue(XsegOp op);
+
+    /// <summary>
+    /// The deadline of a WRITE has passed that had to wait with a part of its payload. The rest must go to nobody; after it,
+    /// <see cref="GatewayRequest.Refuse"/> is due. The piece that is being filled must be released.
+    /// </summary>
+    internal abstract void OnExpiredInPayload(GatewayRequest request);
 
     /// <summary>A request is no more: it had its reply and its slots are free.</summary>
-    internal abstract void OnRecycled(XsegOp op, bool expired);
+    internal abstract void OnRecycled(XsegOp op, bool overdue);
 }

@@ -7,7 +7,7 @@ namespace Archipelago.Nbd.Core;
 /// A client's request on its way through the gateway: cut into pieces, a few of which are under way at once, and put together
 /// again. Reused. It lives until its reply was sent and all its pieces are released.
 /// </summary>
-internal sealed class GatewayRequest(Gateway gateway) : TransportItem
+internal sealed partial class GatewayRequest(Gateway gateway) : TransportItem
 {
     /// <summary>Pieces of one request that are under way, or answered and not yet released, at once.</summary>
     internal const int Window = 4;
@@ -16,7 +16,6 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     private Piece? _last;
     private int _pieces;
     private int _holds;
-    private bool _expired;
     private bool _sealed;
     private bool _issuedAny;
     private bool _done;
@@ -48,9 +47,6 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     internal bool IsWaiting { get; set; }
     internal GatewayRequest? NextWaiting { get; set; }
     internal GatewayRequest? PreviousWaiting { get; set; }
-    internal GatewayRequest? NextDue { get; set; }
-    internal GatewayRequest? PreviousDue { get; set; }
-    internal long Due { get; set; }
 
     internal void Begin(GatewayClient client, Export export, XsegOp op, RequestFlags flags, ulong offset, uint length, ulong cookie, int clientFlags)
     {
@@ -99,11 +95,10 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
         _holds++;
         if (Status == 0) Status = Errno.ECANCELED;
         _sealed = true;
-        if (unsent != null)
-        {
-            Remove(unsent);
-            unsent.Release();
-        }
+        // What is under way holds others up no longer than if its client were there.
+        gateway.Arm(this);
+        DropUnsent();
+        if (unsent != null) Discard(unsent);
 
         if (!_done) Advance();
         Drop();
@@ -111,19 +106,6 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
 
     /// <summary>The client had its reply.</summary>
     internal void Release() => Drop();
-
-    /// <summary>Answered to the client without an outcome; the pieces stay where they are.</summary>
-    internal void Expire()
-    {
-        if (_done) return;
-        Status = Errno.ETIMEDOUT;
-        // What follows may be the end of the request.
-        _holds++;
-        _expired = true;
-        Client.OnExpired(Op);
-        Complete();
-        Drop();
-    }
 
     /// <summary>There is room again.</summary>
     internal void Continue()
@@ -161,6 +143,7 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
         while (_again);
         _busy = false;
         if (!_done && _sealed && _first == null && (Issued == Length || Status != 0) && (_issuedAny || Status != 0)) Complete();
+        EndOverdue();
         Drop();
     }
 
@@ -180,7 +163,7 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     {
         while (Status == 0 && _pieces < Window && (Issued < Length || !_issuedAny))
         {
-            if (!gateway.TryTakePiece(this, out var piece)) return;
+            if (MustWait() || !gateway.TryTakePiece(this, out var piece)) return;
             Append(piece);
             piece.Submit();
         }
@@ -196,6 +179,14 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
         _holds++;
         _issuedAny = true;
         Issued += piece.Length;
+    }
+
+    /// <summary>Gives up a piece that was not sent, and never will be.</summary>
+    internal void Discard(Piece unsent)
+    {
+        unsent.IsHeld = false;
+        Remove(unsent);
+        unsent.Release();
     }
 
     private void Remove(Piece piece)
@@ -217,17 +208,19 @@ internal sealed class GatewayRequest(Gateway gateway) : TransportItem
     private void Complete()
     {
         _done = true;
+        OverdueChanges.Release(this);
         gateway.Leave(this);
         gateway.Disarm(this);
+        BecomeOverdue();
         Client.OnDone(this);
     }
 
     private void Drop()
     {
         if (--_holds > 0) return;
-        var (client, op, expired) = (Client, Op, _expired);
-        (Client, Export, Held, IsBegun, _expired) = (null!, null!, null, false, false);
+        var (client, op, overdue) = (Client, Op, _overdue);
+        (Client, Export, Held, IsBegun, _overdue) = (null!, null!, null, false, false);
         gateway.Recycle(this);
-        client.OnRecycled(op, expired);
+        client.OnRecycled(op, overdue);
     }
 }

@@ -21,6 +21,8 @@ public sealed class GatewayStatistics
     public long Errors;
     /// <summary>Requests whose deadline passed.</summary>
     public long Expired;
+    /// <summary>Times that a request had to wait for a change whose deadline had passed.</summary>
+    public long HeldUp;
     /// <summary>Times that a request had to wait for a slot or pages.</summary>
     public long Waits;
     /// <summary>Clients connected now.</summary>
@@ -29,6 +31,8 @@ public sealed class GatewayStatistics
     public long Accepted;
     /// <summary>Clients refused because there were too many.</summary>
     public long Refused;
+    /// <summary>Clients that went away without saying so, or broke off.</summary>
+    public long Lost;
     /// <summary>Clients cut: garbage, too slow a handshake, or stalled while others waited.</summary>
     public long Cut;
 }

@@ -28,6 +28,10 @@ internal sealed unsafe class Piece : TransportItem
     internal uint Length { get; set; }
     internal int Status { get; private set; }
     internal bool IsAnswered { get; private set; }
+    /// <summary>Sent, and not answered.</summary>
+    internal bool IsUnderWay { get; private set; }
+    /// <summary>Has its payload, and must not be sent yet.</summary>
+    internal bool IsHeld { get; set; }
 
     /// <summary>Extents of the piece, 1 for a MAPR.</summary>
     internal int Extents { get; set; }
@@ -52,7 +56,7 @@ internal sealed unsafe class Piece : TransportItem
     /// <summary>Sends the request on its way. Its answer may come before this returns.</summary>
     internal void Submit()
     {
-        IsAnswered = false;
+        (IsAnswered, IsUnderWay) = (false, true);
         var answer = _gateway.Route.SubmitAsync(Request);
         if (answer.IsCompleted)
         {
@@ -100,7 +104,7 @@ internal sealed unsafe class Piece : TransportItem
 
     private void Answered(int status)
     {
-        (Status, IsAnswered) = (status, true);
+        (Status, IsAnswered, IsUnderWay) = (status, true, false);
         Owner.PieceAnswered();
     }
 }

@@ -3,6 +3,7 @@ using Archipelago.Nbd.Core;
 using Archipelago.Nbd.Protocol;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Scheduling;
+using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Nbd.Sockets;
 
@@ -27,13 +28,24 @@ internal sealed partial class Connection
     {
         (_awaitsReady, _cut, _contextExport) = (false, false, null);
         SetTimeout(_server.Options.HandshakeTimeout.Ticks * 100);
-        bool through = await HandshakeAsync() && !_cut;
+        bool through = false;
+        try
+        {
+            through = await HandshakeAsync() && !_cut;
+        }
+        catch (Exception fault)
+        {
+            // Nobody awaits this: it would end the process, for one client.
+            _server.Log.LogError(fault, "the handshake of an NBD client ended in an error of our own: {Error}; the client is cut", fault.Message);
+        }
+
         _server.Reactor.Cancel(_timeout);
         if (through && !_server.IsStopping)
         {
             _phase = Phase.Transmission;
             _progress = _server.Reactor.Now;
-            Watch(IoEvents.Read);
+            // A client that is not read, for its limit or for want of pages, may end: over TCP that is no hang-up.
+            Watch(IoEvents.Read | IoEvents.ReadHangUp);
             _server.Activate(this);
             _server.Run();
         }

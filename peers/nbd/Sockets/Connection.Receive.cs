@@ -140,8 +140,9 @@ internal sealed partial class Connection
             request.PayloadEnds();
         }
 
-        piece.Submit();
-        if (!last) NextPiece(request);
+        // It may be the end of the request, and of the client.
+        request.Submit(piece);
+        if (!last && _writing == request) NextPiece(request);
     }
 
     /// <summary>Pages for the next part of the payload; without any, the connection is not read until there are.</summary>
@@ -181,8 +182,22 @@ internal sealed partial class Connection
 
     internal override void OnRoom(GatewayRequest request)
     {
-        if (request != _writing || _piece != null) return;
-        NextPiece(request);
+        if (request == _writing && _piece == null) NextPiece(request);
+        else if (request != _waitingFor) return;
+        _server.Activate(this);
+    }
+
+    internal override void OnExpiredInPayload(GatewayRequest request)
+    {
+        if (request != _writing) return;
+        var piece = _piece;
+        (_drain, _refused, _refusal) = (request.Length - request.Issued + (piece == null ? 0 : piece.Length - _received), request, Errno.ETIMEDOUT);
+        (_writing, _piece) = (null, null);
+        if (piece != null) request.Discard(piece);
+        // What was read ahead comes before what the socket still has.
+        int part = (int)Math.Min(_drain, Buffered);
+        _start += part;
+        if (part > 0) Drained(part);
         _server.Activate(this);
     }
 

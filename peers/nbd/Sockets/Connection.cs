@@ -75,7 +75,7 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         }
 
         if (_phase == Phase.Handshake) CutHandshake();
-        else Fail();
+        else Lose();
     }
 
     /// <summary>True if it holds slots or pages and nothing moved since <paramref name="time"/>.</summary>
@@ -92,7 +92,7 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
 
         if ((events & IoEvents.Write) != 0) _sendBlocked = false;
         if (CanRead) Receive();
-        else if ((events & (IoEvents.Error | IoEvents.HangUp)) != 0) Fail();
+        else if ((events & (IoEvents.Error | IoEvents.HangUp | IoEvents.ReadHangUp)) != 0) Fail();
         else Watch(_watched & ~IoEvents.Read);
         _server.Activate(this);
         _server.Run();
@@ -119,16 +119,16 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         else if (CanRead && (_watched & IoEvents.Read) == 0) Watch(_watched | IoEvents.Read);
     }
 
-    internal override void OnExpired(XsegOp op) => Settle(op);
+    internal override void OnOverdue(XsegOp op) => Settle(op);
 
-    internal override void OnRecycled(XsegOp op, bool expired)
+    internal override void OnRecycled(XsegOp op, bool overdue)
     {
         _inFlight--;
-        if (!expired) Settle(op);
+        if (!overdue) Settle(op);
         _server.Activate(this);
     }
 
-    /// <summary>A change whose outcome, or failure by deadline, the client knows or would know: it holds up nobody any more.</summary>
+    /// <summary>A change whose outcome the client knows or would know, or that holds others up by its range alone from here on.</summary>
     private void Settle(XsegOp op)
     {
         if (!IsChange(op)) return;
@@ -158,7 +158,8 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     {
         _phase = Phase.Ending;
         AbandonPayload();
-        Watch(_watched & ~IoEvents.Read);
+        // After a disconnect the client may close its side, and still has its replies.
+        Watch(_watched & ~(IoEvents.Read | IoEvents.ReadHangUp));
         _server.Activate(this);
     }
 
@@ -166,6 +167,12 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     private void Fail()
     {
         if (_phase is Phase.Idle or Phase.Failed) return;
+        _gateway.Statistics.Lost++;
+        Lose();
+    }
+
+    private void Lose()
+    {
         _phase = Phase.Failed;
         _server.Activate(this);
     }
@@ -175,6 +182,7 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         CloseSocket();
         AbandonPayload();
         if (_waitingFor is { IsWaiting: true } waiting) waiting.Abandon(null);
+        _export?.Overdue.Abandon(this);
         DropQueue();
         if (!_lost && _changes > 0)
         {

@@ -73,6 +73,8 @@ public enum IoEvents : uint
     Error = 8,
     /// <summary>The other side hung up.</summary>
     HangUp = 16,
+    /// <summary>The other side sends no more (TCP: its FIN has come): told, if asked for, also while nothing is read.</summary>
+    ReadHangUp = 0x2000,
 }
 
 /// <summary>Is told when a watched file descriptor is ready.</summary>

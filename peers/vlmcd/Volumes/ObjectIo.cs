@@ -70,9 +70,15 @@ internal sealed class ObjectIo(PeerContext context, Route blocks, uint flow)
 
     private async ValueTask<int> SubmitAsync(Request request)
     {
-        int status = await blocks.SubmitAsync(request);
-        InFlight--;
-        return status;
+        try
+        {
+            return await blocks.SubmitAsync(request);
+        }
+        finally
+        {
+            // Also when the peer threw: a stop must not wait for it. The slot stays taken, whatever may still use it.
+            InFlight--;
+        }
     }
 
     private unsafe bool Copy(in Request request, Span<byte> bytes, bool write)

@@ -97,7 +97,7 @@ internal sealed partial class VolumeService
         var record = entry.Record;
         for (var delay = FirstRetry; !IsStopping; delay = delay * 2 < LastRetry ? delay * 2 : LastRetry)
         {
-            int status = await PurgeAsync(entry, record);
+            int status = await StepAsync(record.Name, "a deletion", () => PurgeAsync(entry, record));
             if (status == 0 || IsStopping) break;
             _context.Log.LogWarning("volume {Volume}: what it left cannot be deleted: {Error}; next try in {Delay}", record.Name, Errno.Describe(status), delay);
             await _context.Reactor.Delay(delay);

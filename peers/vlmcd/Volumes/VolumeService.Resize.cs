@@ -115,7 +115,7 @@ internal sealed partial class VolumeService
         for (var delay = FirstRetry; !IsStopping; delay = delay * 2 < LastRetry ? delay * 2 : LastRetry)
         {
             int status = await TrimAsync(volume);
-            if (status == 0 && !IsStopping) status = await RecordTrimAsync(volume);
+            if (status == 0 && !IsStopping) status = await StepAsync(volume.Name, "recording a trim", () => RecordTrimAsync(volume));
             if (!volume.IsLoaded || volume.Header!.TrimEnd == volume.Size || IsStopping) break;
             if (status is 0 or Errno.ECANCELED)
             {
@@ -144,7 +144,7 @@ internal sealed partial class VolumeService
     }
 
     private Task<int> TrimAsync(Volume volume) =>
-        volume.Trim is { IsCompleted: false } running ? running : volume.Trim = TrimOnceAsync(volume);
+        volume.Trim is { IsCompleted: false } running ? running : volume.Trim = StepAsync(volume.Name, "a trim", () => TrimOnceAsync(volume));
 
     private async Task<int> TrimOnceAsync(Volume volume)
     {
@@ -166,7 +166,7 @@ internal sealed partial class VolumeService
         return status;
     }
 
-    private async ValueTask<int> RecordTrimAsync(Volume volume)
+    private async Task<int> RecordTrimAsync(Volume volume)
     {
         await volume.Gate.EnterAsync();
         try
