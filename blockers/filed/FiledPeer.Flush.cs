@@ -102,8 +102,6 @@ public sealed partial class FiledPeer
     private void Clean(StoredObject clean)
     {
         clean.Flows.Clear();
-        if (!clean.Listed) return;
-        clean.Listed = false;
-        _dirty.Remove(clean);
+        Unlist(clean);
     }
 }

@@ -97,7 +97,7 @@ public sealed partial class FiledPeer
 
     private void Forget(StoredObject forgotten)
     {
-        if (forgotten.Listed) _dirty.Remove(forgotten);
+        Unlist(forgotten);
         _objects.Remove(forgotten);
     }
 
@@ -112,8 +112,18 @@ public sealed partial class FiledPeer
     {
         if (!target.Flows.Contains(flow)) target.Flows.Add(flow);
         if (target.Listed) return;
-        target.Listed = true;
+        (target.Listed, target.Place) = (true, _dirty.Count);
         _dirty.Add(target);
+    }
+
+    /// <summary>Takes an object out of the list of dirty ones, which may be long.</summary>
+    private void Unlist(StoredObject clean)
+    {
+        if (!clean.Listed) return;
+        clean.Listed = false;
+        var last = _dirty[^1];
+        (_dirty[clean.Place], last.Place) = (last, clean.Place);
+        _dirty.RemoveAt(_dirty.Count - 1);
     }
 
     private bool TryFind(in Request request, out StoredObject found)

@@ -55,6 +55,30 @@ public class VolumeTests
         Assert.Empty(rig.Objects());
     }
 
+    [Fact]
+    public void A_grow_shows_zeros_and_does_not_wait_for_all_that_a_shrink_cut_off()
+    {
+        const ulong Objects = 10_000_000, End = Objects * Rig.ObjectSize;
+        using var rig = new Rig();
+        uint flow = rig.CreateAndOpen("disk", End);
+        foreach (ulong at in (ulong[])[MiB, End - 4096]) Assert.Equal(0, rig.Write("disk", flow, at, Bytes(1, 4096)).Status);
+        Assert.Equal(0, rig.Do(XsegOp.Truncate, "disk", length: MiB - 512).Status);
+        Assert.Equal(0, rig.Do(XsegOp.Truncate, "disk", length: 2 * MiB).Status);
+        Assert.DoesNotContain(rig.Read("disk", flow, MiB, 4096).Data, value => value != 0);
+        // Written after the grow: the rest of the trim, which goes on, leaves it alone.
+        Assert.Equal(0, rig.Write("disk", flow, MiB, Bytes(2, 4096)).Status);
+        Assert.Equal(2, rig.Objects().Count(name => !name.StartsWith("v.", StringComparison.Ordinal)));
+        Assert.Equal(Bytes(2, 4096), rig.Read("disk", flow, MiB, 4096).Data);
+    }
+
+    [Fact]
+    public void A_volume_has_no_more_objects_than_can_be_deleted_in_a_day()
+    {
+        using var rig = new Rig();
+        Assert.Equal(Errno.EFBIG, rig.Do(XsegOp.Create, "huge", length: 1ul << 60).Status);
+        Assert.Equal(Errno.EFBIG, rig.Do(XsegOp.Create, "huge", length: (1ul << 38) + 512).Status);
+    }
+
     /// <summary>Nobody awaits background work: an exception in it must end neither it nor the order of a stop.</summary>
     [Theory]
     [InlineData(true)]
@@ -138,14 +162,14 @@ public class VolumeTests
     public void Holes_are_told_by_the_map_and_neighbours_are_one_entry()
     {
         using var rig = new Rig();
-        uint flow = rig.CreateAndOpen("disk", 1ul << 40);
+        uint flow = rig.CreateAndOpen("disk", 1ul << 37);
         const ulong O = Rig.ObjectSize;
         rig.Write("disk", flow, 2 * O, Bytes(1, 2 * (int)O));
-        var map = rig.Do(XsegOp.MapRead, "disk", flow, 512, 1ul << 39);
+        var map = rig.Do(XsegOp.MapRead, "disk", flow, 512, 1ul << 36);
         Assert.Equal(0, map.Status);
         Assert.Equal([(2 * O - 512, 1u), (2 * O, 0u), (252 * O, 1u)], Entries(map.Data));
         Assert.Equal([(512, 0u)], Entries(rig.Do(XsegOp.MapRead, "disk", flow, 3 * O, 512).Data));
-        Assert.Equal(Errno.EINVAL, rig.Do(XsegOp.MapRead, "disk", flow, 1ul << 40, 512).Status);
+        Assert.Equal(Errno.EINVAL, rig.Do(XsegOp.MapRead, "disk", flow, 1ul << 37, 512).Status);
         Assert.Equal(0, rig.Do(XsegOp.Discard, "disk", flow, 2 * O, O).Status);
         Assert.Equal([(3 * O, 1u), (O, 0u)], Entries(rig.Do(XsegOp.MapRead, "disk", flow, 0, 4 * O).Data));
     }

@@ -38,7 +38,9 @@ internal sealed class StoredObject(Hash128 hash, byte[] name)
     internal long Entries, EntriesStable;
     /// <summary>Flows with changes that are not stable.</summary>
     internal readonly List<uint> Flows = new(1);
+    /// <summary>It is in the list of dirty objects, at <see cref="Place"/>.</summary>
     internal bool Listed;
+    internal int Place;
 
     /// <summary>Requests that use the object, in the order in which they came.</summary>
     internal Hold? FirstHold, LastHold;

@@ -69,8 +69,8 @@ internal sealed unsafe partial class FileWorker
         int result = Sys.Unlink(tree.Root, target.Path);
         if (result < 0 && result != -XsegErrno.ENOENT && result != -Sys.ENOTDIR) return Status(job, result, "unlink");
         job.Serviced = result == 0 ? 1u : 0u;
-        // Also when it was gone: a predecessor may have removed it and died before the directory was stable.
-        ChangedEntry(job, target);
+        // Gone already: perhaps by a predecessor that died before the directory was stable. The first FLUSH covers that; FUA must, too.
+        if (result == 0 || (job.Request.Flags & RequestFlags.ForceUnitAccess) != 0) ChangedEntry(job, target);
         CloseFiles(target);
         return 0;
     }

@@ -14,10 +14,8 @@ public sealed record VolumeHeader
     public const int Bytes = 512;
     /// <summary>The layout that this build writes, and the only one that it reads.</summary>
     public const uint CurrentVersion = 1;
-    /// <summary>Largest volume: 2⁶⁰ bytes.</summary>
-    public const ulong MaxSize = 1ul << 60;
-    /// <summary>Most objects of a volume: ten hexadecimal digits.</summary>
-    public const ulong MaxObjects = 1ul << 40;
+    /// <summary>Most objects of a volume (64 TiB in objects of 4 MiB): deleting a volume asks for each of them, whether it was ever written or not.</summary>
+    public const ulong MaxObjects = 1ul << 24;
 
     private const ulong Magic = 0x004C_4F56_4843_5241; // "ARCHVOL\0"
 
@@ -47,7 +45,7 @@ public sealed record VolumeHeader
     /// <summary>Null if a volume may have this size, else what is wrong.</summary>
     public static string? SizeFault(ulong size, int objectSize) =>
         size == 0 || size % 512 != 0 ? $"size {size}: expected a positive multiple of 512"
-        : size > MaxSize || ObjectsFor(size, objectSize) > MaxObjects ? $"size {size}: at most {Math.Min(MaxSize, MaxObjects * (ulong)objectSize)} bytes in objects of {objectSize}"
+        : size > MaxObjects * (ulong)objectSize ? $"size {size}: at most {MaxObjects * (ulong)objectSize} bytes in objects of {objectSize}"
         : null;
 
     /// <summary>Writes the header to 512 bytes.</summary>

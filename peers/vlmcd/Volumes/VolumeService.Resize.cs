@@ -8,7 +8,7 @@ namespace Archipelago.Vlmcd.Volumes;
 
 /// <summary>
 /// Growing and shrinking. The header's write is the commit point of both. What a shrink cut off lies in [size, trim end) until it has
-/// been dropped; a grow waits for that, so that it never shows again.
+/// been dropped; a grow waits until what it would bring back is, so that it never shows again.
 /// </summary>
 internal sealed partial class VolumeService
 {
@@ -37,18 +37,26 @@ internal sealed partial class VolumeService
 
     private async ValueTask GrowAsync(Volume volume, ulong size)
     {
-        if (volume.Header!.TrimEnd > volume.Size && !volume.IsTrimmed && await TrimAsync(volume) is var status and not 0)
-            throw new ErrnoException(status, $"volume {volume.Name}: cannot grow until what an earlier shrink cut off is deleted: {Errno.Describe(status)}");
         // A trim that began now would drop what is written after the commit.
         await StopTrimAsync(volume);
         try
         {
-            await CommitAsync(volume, volume.Header! with { Size = size, TrimEnd = size });
+            var old = volume.Header!;
+            ulong trimEnd = volume.IsTrimmed ? old.Size : old.TrimEnd;
+            int status = await DropLeftoversAsync(volume, Math.Min(size, trimEnd), paced: false, () => IsStopping);
+            if (status == 0 && IsStopping) status = Errno.ESHUTDOWN;
+            if (status == 0 && trimEnd > old.Size) status = await _io.FlushAsync(volume.Flow);
+            if (status != 0)
+                throw new ErrnoException(status, $"volume {volume.Name}: cannot grow until what an earlier shrink cut off there is deleted: {Errno.Describe(status)}");
+            // What lies beyond the new size is still to be trimmed.
+            await CommitAsync(volume, old with { Size = size, TrimEnd = Math.Max(size, trimEnd) });
         }
         finally
         {
             volume.StopTrim = false;
         }
+
+        if (volume.Header!.TrimEnd > volume.Size) StartTrim(volume);
     }
 
     private async ValueTask ShrinkAsync(Volume volume, ulong size)
@@ -151,19 +159,25 @@ internal sealed partial class VolumeService
         int status = Errno.ECANCELED;
         if (volume.IsLoaded && !volume.StopTrim)
         {
-            var header = volume.Header!;
-            ulong objectSize = (ulong)header.ObjectSize, inside = header.Size % objectSize;
-            status = 0;
-            if (inside != 0 && header.TrimEnd > header.Size)
-                status = (await _io.RunAsync(XsegOp.Discard, volume.Flow, new ObjectName(header.Id).Of(header.Size / objectSize).ToArray(), inside, objectSize - inside)).Status;
-            if (status == 0)
-                status = await DropObjectsAsync(header.Id, volume.Flow, VolumeHeader.ObjectsFor(header.Size, header.ObjectSize),
-                    VolumeHeader.ObjectsFor(header.TrimEnd, header.ObjectSize), () => volume.StopTrim || IsStopping);
+            status = await DropLeftoversAsync(volume, volume.Header!.TrimEnd, paced: true, () => volume.StopTrim || IsStopping);
             if (status == 0) status = volume.StopTrim || IsStopping ? Errno.ECANCELED : await _io.FlushAsync(volume.Flow);
             volume.IsTrimmed = status == 0;
         }
 
         return status;
+    }
+
+    /// <summary>Drops what lies in [size, <paramref name="end"/>), rounded up to whole objects.</summary>
+    private async Task<int> DropLeftoversAsync(Volume volume, ulong end, bool paced, Func<bool> stop)
+    {
+        var header = volume.Header!;
+        if (end <= header.Size) return 0;
+        ulong objectSize = (ulong)header.ObjectSize, inside = header.Size % objectSize;
+        int status = 0;
+        if (inside != 0)
+            status = (await _io.RunAsync(XsegOp.Discard, volume.Flow, new ObjectName(header.Id).Of(header.Size / objectSize).ToArray(), inside, objectSize - inside)).Status;
+        return status != 0 ? status : await DropObjectsAsync(
+            header.Id, volume.Flow, VolumeHeader.ObjectsFor(header.Size, header.ObjectSize), VolumeHeader.ObjectsFor(end, header.ObjectSize), paced, stop);
     }
 
     private async Task<int> RecordTrimAsync(Volume volume)

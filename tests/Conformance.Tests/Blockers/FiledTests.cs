@@ -108,6 +108,16 @@ public sealed class FiledTests : IDisposable
         Assert.InRange(known, 1, 17);
     }
 
+    [Fact]
+    public void Deleting_what_is_not_there_leaves_nothing_to_remember()
+    {
+        using var blocker = BlockerHarness.Start(() => new FiledPeer(new FiledOptions { Directory = _directory.FullName }));
+        for (int i = 0; i < 100; i++) blocker.Good(XsegOp.Delete, $"object{i}");
+        int known = -1;
+        blocker.OnBlocker(() => known = ((FiledPeer)blocker.Blocker).KnownObjects);
+        Assert.Equal(0, known);
+    }
+
     [Theory]
     [InlineData("plain-Name_1.x", "plain-Name_1.x")]
     [InlineData(".hidden", "%2Ehidden")]
