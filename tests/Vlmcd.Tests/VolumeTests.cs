@@ -81,6 +81,22 @@ public class VolumeTests
     }
 
     [Fact]
+    public void Requests_splits_and_volumes_in_use_are_counted()
+    {
+        using var rig = new Rig();
+        uint flow = rig.CreateAndOpen("disk", MiB);
+        rig.Write("disk", flow, 0, Bytes(1, 512));
+        rig.Read("disk", flow, (ulong)Rig.ObjectSize - 512, 1024);
+        rig.Do(XsegOp.Flush, "disk", flow);
+        var statistics = rig.Vlmcd.Statistics;
+        // The first request finds the volume loaded: OPEN has done that.
+        Assert.Equal((3, 1, 1), (statistics.Requests, statistics.Splits, statistics.Loaded));
+        rig.Do(XsegOp.Close, "disk");
+        rig.UntilIdle();
+        Assert.Equal(0, statistics.Loaded);
+    }
+
+    [Fact]
     public void What_is_asked_wrongly_is_refused()
     {
         using var rig = new Rig();

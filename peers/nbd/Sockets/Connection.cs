@@ -64,6 +64,13 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         else if (_phase == Phase.Transmission) End();
     }
 
+    /// <summary>Ends the connection, for what the client said is no NBD.</summary>
+    private void CutGarbage(string reason)
+    {
+        _gateway.Statistics.ProtocolErrors++;
+        Cut(reason);
+    }
+
     /// <summary>Ends the connection from our side.</summary>
     internal void Cut(string? reason)
     {
