@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 using Archipelago.Nbd.Core;
 using Archipelago.Runtime.Scheduling;
-using Microsoft.Extensions.Logging;
 using Archipelago.Xseg;
+using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Nbd.Sockets;
 
