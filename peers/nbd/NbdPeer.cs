@@ -11,7 +11,7 @@ namespace Archipelago.Nbd;
 /// The NBD gateway: exports every volume of a route on a Unix socket and, if asked for, on TCP. It serves nobody in the segment.
 /// Everything runs on the peer's reactor.
 /// </summary>
-public sealed class NbdPeer(NbdOptions options) : Peer
+public sealed partial class NbdPeer(NbdOptions options) : Peer
 {
     private NbdServer? _server;
 

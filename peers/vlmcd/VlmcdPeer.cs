@@ -39,12 +39,15 @@ public sealed partial class VlmcdPeer : Peer
 
     internal VolumeService Volumes => _volumes;
 
+    /// <summary>What it has done. Readable by any thread.</summary>
+    public VlmcdStatistics Statistics { get; } = new();
+
     /// <inheritdoc/>
     public override ValueTask StartAsync()
     {
         var blocks = Context.OpenRoute(_options.Blocks);
-        _volumes = new VolumeService(Context, blocks, _options, _maps);
-        _data = new DataPath(Context, blocks, _options);
+        _volumes = new VolumeService(Context, blocks, _options, _maps, Statistics);
+        _data = new DataPath(Context, blocks, _options, Statistics);
         _lookups = new ObjectIo(Context, blocks, _volumes.MetadataFlow);
         _listing = new Listing(Context, _lookups, _options);
         // Whoever serves the blocks need not be there yet: requests wait, the start does not.

@@ -25,6 +25,8 @@ public sealed class UpTests : IDisposable
         Assert.True(status.GetProperty("running").GetBoolean());
         Assert.Equal(up.Id, status.GetProperty("processes")[0].GetProperty("pid").GetInt32());
         Assert.All(status.GetProperty("ports").EnumerateArray(), port => Assert.Equal("alive", port.GetProperty("state").GetString()));
+        Assert.Equal(0, status.GetProperty("processes")[0].GetProperty("report").GetProperty("sections").GetProperty("nbd").GetProperty("connections").GetInt64());
+        Assert.Matches(@"UPTIME +CLIENTS +PEERS *\n.* 0  ", _chain.Run("status").Good().Output);
         Assert.True(_chain.Run("cache", "stats", "--json").Good().Json.GetProperty("writes").GetInt64() > 0);
         Assert.True(_chain.Run("segment", "info", "--json").Good().Json.GetProperty("pages").GetInt64() > 8192);
         Assert.True(_chain.Run("segment", "fsck", "--json").Good().Json.GetProperty("clean").GetBoolean());

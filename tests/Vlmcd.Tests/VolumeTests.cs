@@ -1,6 +1,7 @@
 using Archipelago.Runtime;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Ports;
 
 namespace Archipelago.Vlmcd.Tests;
 
@@ -102,6 +103,62 @@ public class VolumeTests
         rig.UntilIdle();
         Assert.Null(rig.Store.Run(() => Task.FromResult(rig.Cut.ThrowsOnceAt)));
         Assert.Equal(shrink ? 2 : 0, rig.Objects().Count);
+    }
+
+    [Fact]
+    public void A_list_waits_for_pages_that_slow_readers_hold()
+    {
+        using var rig = new Rig();
+        Assert.Equal(0, rig.Do(XsegOp.Create, "disk", length: MiB).Status);
+        Assert.Equal("disk\n", rig.List());
+        int available = rig.VlmcdNode.Run(() => Task.FromResult(rig.Vlmcd.Context.Port.Pages.Count + rig.Vlmcd.Context.Port.Limbo.Count));
+        var lists = rig.ClientNode.Run(async () =>
+        {
+            var context = rig.Client.Context;
+            var route = context.OpenRoute("volumes");
+            var requests = new List<Request>();
+            var answers = new List<Task<int>>();
+            for (int i = 0; i < available + 3; i++)
+            {
+                var request = await context.AllocateAsync();
+                context.Port.Prepare(request, XsegOp.Read, 0, [], Hash128.Of([]), 0, 4096);
+                requests.Add(request);
+                answers.Add(route.SubmitAsync(request).AsTask());
+            }
+
+            await Task.WhenAll(answers.Take(available));
+            Assert.All(answers.Skip(available), answer => Assert.False(answer.IsCompleted));
+            for (int i = 0; i < 3; i++) context.Free(requests[i]);
+            Assert.All(await Task.WhenAll(answers), status => Assert.Equal(0, status));
+            var read = requests.Skip(3).Select(Text).ToArray();
+            foreach (var request in requests.Skip(3)) context.Free(request);
+            return read;
+        });
+        Assert.All(lists, list => Assert.Equal("disk\n", list));
+
+        static unsafe string Text(Request request)
+        {
+            Assert.True(request.TryData(out var data));
+            byte* page = data.Readable(0);
+            Assert.True(page != null);
+            return System.Text.Encoding.ASCII.GetString(page, (int)request.Serviced);
+        }
+    }
+
+    [Fact]
+    public void Requests_splits_and_volumes_in_use_are_counted()
+    {
+        using var rig = new Rig();
+        uint flow = rig.CreateAndOpen("disk", MiB);
+        rig.Write("disk", flow, 0, Bytes(1, 512));
+        rig.Read("disk", flow, (ulong)Rig.ObjectSize - 512, 1024);
+        rig.Do(XsegOp.Flush, "disk", flow);
+        var statistics = rig.Vlmcd.Statistics;
+        // The first request finds the volume loaded: OPEN has done that.
+        Assert.Equal((3, 1, 1), (statistics.Requests, statistics.Splits, statistics.Loaded));
+        rig.Do(XsegOp.Close, "disk");
+        rig.UntilIdle();
+        Assert.Equal(0, statistics.Loaded);
     }
 
     [Fact]

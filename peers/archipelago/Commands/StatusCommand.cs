@@ -70,6 +70,13 @@ internal static class StatusCommand
         }
     }
 
+    /// <summary>Clients of the process's gateways; empty if it has none.</summary>
+    private static string Clients(StatusReport report)
+    {
+        var counts = report.Sections.Select(section => (section.Value as JsonObject)?["connections"]?.GetValue<long>()).OfType<long>().ToArray();
+        return counts.Length == 0 ? "" : Invocation.Number(counts.Sum());
+    }
+
     private static void Show(FullStatus status)
     {
         if (!status.Running)
@@ -78,10 +85,10 @@ internal static class StatusCommand
                 : $"nothing runs on state directory {status.State}, but the segment of a former run is there with {status.Segment.DirtyPages} dirty pages; `archipelago up` takes it over");
         else
             Invocation.WriteTable(
-                [">PID", "PROCESS", "STATE", ">UPTIME", "PEERS"],
+                [">PID", "PROCESS", "STATE", ">UPTIME", ">CLIENTS", "PEERS"],
                 status.Processes.Select(p => p.Report is { } r
-                    ? (string[])[$"{p.Pid}", r.Name, r.State, TimeSpan.FromSeconds(Math.Floor(r.UptimeSeconds)).ToString("c"), string.Join(" ", r.Sections.Where(s => s.Value?["port"] is not null).Select(s => s.Key))]
-                    : [$"{p.Pid}", "", "hung", "", p.Error ?? ""]));
+                    ? (string[])[$"{p.Pid}", r.Name, r.State, TimeSpan.FromSeconds(Math.Floor(r.UptimeSeconds)).ToString("c"), Clients(r), string.Join(" ", r.Sections.Where(s => s.Value?["port"] is not null).Select(s => s.Key))]
+                    : [$"{p.Pid}", "", "hung", "", "", p.Error ?? ""]));
         if (status.Segment is null) return;
         Invocation.Write("");
         Invocation.Write($"segment {status.Segment.Directory}: {Invocation.Size(status.Segment.Bytes)}, {Invocation.Number(status.Segment.Pages)} pages, {Invocation.Number(status.Segment.DirtyPages)} dirty");

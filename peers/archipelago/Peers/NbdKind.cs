@@ -52,6 +52,7 @@ internal static class NbdKind
             return new MadePeer(peer)
             {
                 Pages = kind.ShareOf(section),
+                Endpoints = peer,
                 AddMetrics = metrics => AddMetrics(metrics, peer),
                 AddStatus = status =>
                 {
@@ -101,17 +102,27 @@ internal static class NbdKind
         void Count(string name, string unit, string description, Func<GatewayStatistics, long> read) =>
             metrics.Counter(name, unit, description, () => peer.Statistics is { } s ? read(s) : 0);
 
-        Count("nbd.reads", "{request}", "READ requests of clients.", s => Volatile.Read(ref s.Reads));
-        Count("nbd.writes", "{request}", "WRITE requests of clients.", s => Volatile.Read(ref s.Writes));
-        Count("nbd.flushes", "{request}", "FLUSH requests of clients.", s => Volatile.Read(ref s.Flushes));
-        Count("nbd.others", "{request}", "Other requests of clients.", s => Volatile.Read(ref s.Others));
-        Count("nbd.read", "By", "Bytes asked for by READ.", s => Volatile.Read(ref s.BytesRead));
-        Count("nbd.written", "By", "Bytes of WRITE payload.", s => Volatile.Read(ref s.BytesWritten));
+        void Op(string op, Func<GatewayStatistics, long> requests, Func<GatewayStatistics, long>? bytes = null)
+        {
+            var label = new KeyValuePair<string, object?>("op", op);
+            metrics.Counter("nbd.requests", "{request}", "Requests of clients.", () => peer.Statistics is { } s ? requests(s) : 0, label);
+            if (bytes != null) metrics.Counter("nbd.bytes", "By", "Bytes that requests of clients ask for.", () => peer.Statistics is { } s ? bytes(s) : 0, label);
+        }
+
+        Op("read", s => Volatile.Read(ref s.Reads), s => Volatile.Read(ref s.BytesRead));
+        Op("write", s => Volatile.Read(ref s.Writes), s => Volatile.Read(ref s.BytesWritten));
+        Op("flush", s => Volatile.Read(ref s.Flushes));
+        Op("discard", s => Volatile.Read(ref s.Discards), s => Volatile.Read(ref s.BytesDiscarded));
+        Op("writezeroes", s => Volatile.Read(ref s.Zeroes), s => Volatile.Read(ref s.BytesZeroed));
+        Op("other", s => Volatile.Read(ref s.Others));
         Count("nbd.errors", "{request}", "Requests answered with an error.", s => Volatile.Read(ref s.Errors));
         Count("nbd.expired", "{request}", "Requests whose deadline passed.", s => Volatile.Read(ref s.Expired));
+        Count("nbd.held.up", "{time}", "Times that a request waited for a change whose deadline had passed.", s => Volatile.Read(ref s.HeldUp));
         Count("nbd.waits", "{time}", "Times that a request waited for a slot or pages.", s => Volatile.Read(ref s.Waits));
         Count("nbd.accepted", "{connection}", "Clients accepted.", s => Volatile.Read(ref s.Accepted));
         Count("nbd.refused", "{connection}", "Clients refused because there were too many.", s => Volatile.Read(ref s.Refused));
+        Count("nbd.protocol.errors", "{connection}", "Clients cut because what they said is no NBD.", s => Volatile.Read(ref s.ProtocolErrors));
+        Count("nbd.lost", "{connection}", "Clients that went away without saying so.", s => Volatile.Read(ref s.Lost));
         Count("nbd.cut", "{connection}", "Clients cut: garbage, too slow, or stalled.", s => Volatile.Read(ref s.Cut));
         metrics.Gauge("nbd.connections", "{connection}", "Clients connected.", () => peer.Statistics is { } s ? Volatile.Read(ref s.Connections) : 0);
         metrics.Gauge("nbd.in.flight", "{request}", "Requests of clients under way.", () => peer.Statistics is { } s ? Volatile.Read(ref s.InFlight) : 0);
@@ -121,7 +132,8 @@ internal static class NbdKind
     {
         if (peer.Statistics is not { } s) return;
         status["connections"] = Volatile.Read(ref s.Connections);
-        status["clientRequests"] = Volatile.Read(ref s.Reads) + Volatile.Read(ref s.Writes) + Volatile.Read(ref s.Flushes) + Volatile.Read(ref s.Others);
+        status["clientRequests"] = Volatile.Read(ref s.Reads) + Volatile.Read(ref s.Writes) + Volatile.Read(ref s.Flushes) + Volatile.Read(ref s.Discards)
+            + Volatile.Read(ref s.Zeroes) + Volatile.Read(ref s.Others);
         status["clientErrors"] = Volatile.Read(ref s.Errors);
         status["tcpPort"] = peer.TcpPort;
     }

@@ -1,4 +1,5 @@
 using Archipelago.Cached;
+using Archipelago.Runtime.Metrics;
 using Archipelago.Vlmcd;
 
 namespace Archipelago.Cli.Peers;
@@ -22,6 +23,13 @@ internal static class ServiceKinds
         (kind, section) =>
         {
             var peer = new VlmcdPeer(VlmcdOptions.From(section));
-            return new MadePeer(peer) { Pages = kind.ShareOf(section), Endpoints = peer };
+            return new MadePeer(peer) { Pages = kind.ShareOf(section), Endpoints = peer, AddMetrics = metrics => AddMetrics(metrics, peer.Statistics) };
         });
+
+    private static void AddMetrics(MetricsRegistry metrics, VlmcdStatistics statistics)
+    {
+        metrics.Counter("vlmcd.requests", "{request}", "Data requests of volumes in use.", () => Volatile.Read(ref statistics.Requests));
+        metrics.Counter("vlmcd.splits", "{request}", "Data requests that lie on more than one object.", () => Volatile.Read(ref statistics.Splits));
+        metrics.Gauge("vlmcd.volumes", "{volume}", "Volumes in use.", () => Volatile.Read(ref statistics.Loaded));
+    }
 }

@@ -11,12 +11,22 @@ public sealed class GatewayStatistics
     public long Writes;
     /// <summary>FLUSH requests.</summary>
     public long Flushes;
+    /// <summary>TRIM requests.</summary>
+    public long Discards;
+    /// <summary>WRITE_ZEROES requests.</summary>
+    public long Zeroes;
     /// <summary>Requests of other kinds.</summary>
     public long Others;
     /// <summary>Bytes asked for by READ.</summary>
     public long BytesRead;
     /// <summary>Bytes of WRITE payload.</summary>
     public long BytesWritten;
+    /// <summary>Bytes asked for by TRIM.</summary>
+    public long BytesDiscarded;
+    /// <summary>Bytes asked for by WRITE_ZEROES.</summary>
+    public long BytesZeroed;
+    /// <summary>Clients that said what is no NBD, and were cut for it.</summary>
+    public long ProtocolErrors;
     /// <summary>Requests answered with an error, refused ones included.</summary>
     public long Errors;
     /// <summary>Requests whose deadline passed.</summary>

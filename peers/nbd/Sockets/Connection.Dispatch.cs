@@ -33,7 +33,7 @@ internal sealed partial class Connection
             any = true;
             if (!RequestHeader.TryParse(at, out var header))
             {
-                Cut("no NBD request where one was expected");
+                CutGarbage("no NBD request where one was expected");
                 return any;
             }
 
@@ -101,7 +101,7 @@ internal sealed partial class Connection
         else
         {
             request.Refuse(refusal);
-            Cut("a payload beyond all bounds was announced");
+            CutGarbage("a payload beyond all bounds was announced");
         }
     }
 
@@ -165,6 +165,14 @@ internal sealed partial class Connection
                 break;
             case NbdCommand.Flush:
                 statistics.Flushes++;
+                break;
+            case NbdCommand.Trim:
+                statistics.Discards++;
+                statistics.BytesDiscarded += header.Length;
+                break;
+            case NbdCommand.WriteZeroes:
+                statistics.Zeroes++;
+                statistics.BytesZeroed += header.Length;
                 break;
             default:
                 statistics.Others++;

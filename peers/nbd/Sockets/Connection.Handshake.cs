@@ -297,7 +297,7 @@ internal sealed partial class Connection
 
     private bool Refused(string reason)
     {
-        Cut(reason);
+        CutGarbage(reason);
         return false;
     }
 

@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 using Archipelago.Nbd.Core;
 using Archipelago.Runtime.Scheduling;
-using Microsoft.Extensions.Logging;
 using Archipelago.Xseg;
+using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Nbd.Sockets;
 
@@ -62,6 +62,13 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     {
         if (_phase == Phase.Handshake) Cut(null);
         else if (_phase == Phase.Transmission) End();
+    }
+
+    /// <summary>Ends the connection, for what the client said is no NBD.</summary>
+    private void CutGarbage(string reason)
+    {
+        _gateway.Statistics.ProtocolErrors++;
+        Cut(reason);
     }
 
     /// <summary>Ends the connection from our side.</summary>

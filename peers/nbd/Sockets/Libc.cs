@@ -7,7 +7,7 @@ namespace Archipelago.Nbd.Sockets;
 internal static unsafe partial class Libc
 {
     internal const int AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10, SOCK_STREAM = 1, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000;
-    internal const int SOL_SOCKET = 1, SO_REUSEADDR = 2, SO_SNDBUF = 7, SO_RCVBUF = 8, SO_KEEPALIVE = 9, IPPROTO_TCP = 6, TCP_NODELAY = 1, IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26;
+    internal const int SOL_SOCKET = 1, SO_REUSEADDR = 2, SO_SNDBUF = 7, SO_RCVBUF = 8, SO_KEEPALIVE = 9, SO_PEERCRED = 17, IPPROTO_TCP = 6, TCP_NODELAY = 1, IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26;
     internal const int MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000;
 
     /// <summary>struct iovec.</summary>
@@ -48,6 +48,12 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int getsockname(int socket, void* address, uint* length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int getpeername(int socket, void* address, uint* length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int getsockopt(int socket, int level, int option, void* value, uint* length);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int setsockopt(int socket, int level, int option, void* value, uint length);

@@ -125,6 +125,8 @@ internal sealed class NbdServer
         }, this);
     }
 
+    internal Control.NbdConnection[] List() => [.. _connections.Select(connection => connection.Describe())];
+
     internal NativeBuffer TakeBuffer() => _buffers.Count > 0 ? _buffers.Pop() : new NativeBuffer();
 
     internal void GiveBuffer(NativeBuffer buffer) => _buffers.Push(buffer);

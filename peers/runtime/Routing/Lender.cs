@@ -8,27 +8,14 @@ namespace Archipelago.Runtime.Routing;
 /// </summary>
 public sealed class Lender(PeerContext context)
 {
-    private static readonly TimeSpan Retry = TimeSpan.FromMilliseconds(1);
-
     /// <summary>Pages that can be lent at once, when nobody reads slowly.</summary>
     public int Available => context.Port.Pages.Count + context.Port.Limbo.Count;
 
     /// <summary>
-    /// Takes <paramref name="extents"/>.Length pages for a request of <paramref name="flow"/>, or waits until so many are free.
-    /// They are lent from here on: fill them and set them as the request's extents before it is answered.
+    /// Takes <paramref name="extents"/>.Length pages for a request of <paramref name="flow"/>; false, with nothing taken, if so many are not
+    /// free: try again later, unless they are more than <see cref="Available"/>. They are lent from here on. Fill them and set them as the
+    /// request's extents before anything is awaited: a lent page that no slot names is anybody's.
     /// </summary>
-    /// <exception cref="ErrnoException">ENOMEM: the share could never hold so many.</exception>
-    public async ValueTask TakeAsync(uint flow, Memory<Extent> extents)
-    {
-        while (!TryTake(flow, extents.Span))
-        {
-            if (context.Port.Pages.Count + context.Port.Limbo.Count < extents.Length)
-                throw new ErrnoException(Errno.ENOMEM, $"{context.Port.Name}: a read wants {extents.Length} pages, the share holds {Available}; give the peer more (pages)");
-            await context.Reactor.Delay(Retry);
-        }
-    }
-
-    /// <summary>As <see cref="TakeAsync"/>, but false, with nothing taken, if so many are not free.</summary>
     public bool TryTake(uint flow, Span<Extent> extents)
     {
         var (pages, limbo) = (context.Port.Pages, context.Port.Limbo);

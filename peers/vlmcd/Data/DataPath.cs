@@ -14,7 +14,7 @@ namespace Archipelago.Vlmcd.Data;
 /// READ, WRITE, FLUSH, DISCARD and WRITE_ZEROES of a volume that is loaded: one child per object, on the parent's own pages. A request
 /// within one object that the next peer answers at once is a plain call; nothing here allocates per request.
 /// </summary>
-internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdOptions options)
+internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdOptions options, VlmcdStatistics statistics)
 {
     /// <summary>Children under way.</summary>
     internal int InFlight { get; private set; }
@@ -22,6 +22,7 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
     /// <summary>Serves a request of <paramref name="volume"/>, which is ready and whose flow is the request's.</summary>
     internal ValueTask<int> Run(in Request request, XsegOp op, Volume volume)
     {
+        statistics.Requests++;
         if (op == XsegOp.Flush) return Single(request, op, volume, 0, 0);
         ulong offset = request.Offset, length = request.Length;
         if (((offset | length) & 511) != 0) return new ValueTask<int>(Errno.EINVAL);
@@ -34,9 +35,9 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
             return new ValueTask<int>(0);
         }
 
-        return offset >> volume.Shift == (offset + length - 1) >> volume.Shift
-            ? Single(request, op, volume, offset, length)
-            : Split(request, op, volume, offset, length);
+        if (offset >> volume.Shift == (offset + length - 1) >> volume.Shift) return Single(request, op, volume, offset, length);
+        statistics.Splits++;
+        return Split(request, op, volume, offset, length);
     }
 
     private ValueTask<int> Single(in Request request, XsegOp op, Volume volume, ulong offset, ulong length)

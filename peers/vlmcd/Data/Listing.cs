@@ -7,6 +7,7 @@ using Archipelago.Xseg;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
+using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Vlmcd.Data;
 
@@ -15,6 +16,8 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
 {
     private const int EntryBytes = 16, MaxEntries = 256;
     private const uint Hole = 1;
+
+    private static readonly TimeSpan Retry = TimeSpan.FromMilliseconds(1);
 
     private readonly Lender _lender = new(context);
 
@@ -101,16 +104,24 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         request.Serviced = (ulong)bytes.Length;
         if (data.HasPages) return Fill(request, default, bytes.Span, start, pages) ? 0 : Bad();
         var lent = new Extent[filled];
-        try
+        while (filled <= _lender.Available)
         {
-            await _lender.TakeAsync(request.Flow, lent);
-        }
-        catch (ErrnoException tooLong)
-        {
-            return tooLong.Errno;
+            if (TryLend(request, lent, bytes.Span, start, pages) is var status and not Errno.EAGAIN) return status;
+            await context.Reactor.Delay(Retry);
         }
 
-        return Fill(request, lent, bytes.Span, start, pages) ? 0 : Bad();
+        context.Log.LogError("{Request}: wants {Wanted} pages, the share of vlmcd holds {Pages}; give it more (pages)", request, filled, _lender.Available);
+        return Errno.ENOMEM;
+    }
+
+    /// <summary>
+    /// Takes pages, fills them and names them in the slot in one go: a lent page that no slot names is anybody's. EAGAIN, with nothing
+    /// done, if there are too few now.
+    /// </summary>
+    private int TryLend(in Request request, Extent[] lent, ReadOnlySpan<byte> bytes, int start, int pages)
+    {
+        if (!_lender.TryTake(request.Flow, lent)) return Errno.EAGAIN;
+        return Fill(request, lent, bytes, start, pages) ? 0 : Bad();
     }
 
     private unsafe bool Fill(in Request request, ReadOnlySpan<Extent> lent, ReadOnlySpan<byte> bytes, int start, int pages)

@@ -23,11 +23,11 @@ internal sealed partial class VolumeService
     private Task<int>? _loading;
     private bool _loaded;
 
-    internal VolumeService(PeerContext context, Route blocks, VlmcdOptions options, Func<VolumeHeader, IObjectMap> maps)
+    internal VolumeService(PeerContext context, Route blocks, VlmcdOptions options, Func<VolumeHeader, IObjectMap> maps, VlmcdStatistics statistics)
     {
         (_context, _options, _maps) = (context, options, maps);
         _io = new ObjectIo(context, blocks, FlowTable.FindOrAdd(context.Segment, "vlmcd"u8, space: 1));
-        Table = new VolumeTable(context.Reactor, context.Segment);
+        Table = new VolumeTable(context.Reactor, context.Segment, statistics);
         Catalogue = new Catalogue(context, _io);
     }
 

@@ -4,7 +4,7 @@ using Archipelago.Xseg.Memory;
 namespace Archipelago.Vlmcd.Volumes;
 
 /// <summary>The volumes in use: by name for control, by flow for the data path.</summary>
-internal sealed class VolumeTable(IReactor reactor, Segment segment)
+internal sealed class VolumeTable(IReactor reactor, Segment segment, VlmcdStatistics statistics)
 {
     private readonly Dictionary<string, Volume> _byName = new(StringComparer.Ordinal);
     private readonly Volume?[] _byFlow = new Volume?[segment.FlowCount];
@@ -30,12 +30,19 @@ internal sealed class VolumeTable(IReactor reactor, Segment segment)
         if (--volume.Users == 0 && !volume.IsLoaded && volume.Openers.Total == 0) _byName.Remove(volume.Name);
     }
 
-    internal void Publish(Volume volume) => _byFlow[volume.Flow] = volume;
+    internal void Publish(Volume volume)
+    {
+        _byFlow[volume.Flow] = volume;
+        Count();
+    }
 
     /// <summary>By an operation that has entered the volume.</summary>
     internal void Unload(Volume volume)
     {
         if (ReferenceEquals(_byFlow[volume.Flow], volume)) _byFlow[volume.Flow] = null;
         volume.Unload();
+        Count();
     }
+
+    private void Count() => statistics.Loaded = _byName.Values.Count(volume => volume.IsLoaded);
 }
