@@ -33,12 +33,12 @@ public sealed class ResourceTests
         {
             await server.OnReactor(() => server.Volumes.Hold = _ => true);
             for (uint i = 0; i < 10; i++) client.SendRequest(RawClient.Write, i * 65536, 65536, payload: new byte[65536]);
-            for (uint i = 0; i < 10; i++) client.SendRequest(RawClient.Read, i * 65536, 8 * MiB);
-            await server.Until(() => server.Volumes.Held == 10 + 10 * 4, "all are held");
+            for (uint i = 0; i < 3; i++) client.SendRequest(RawClient.Read, i * 65536, 8 * MiB);
+            await server.Until(() => server.Volumes.Held == 10 + 3 * 4, "all are held");
         }
 
         // The client is gone; what it asked for is not.
-        await server.Until(() => server.Context.Port.FreeSlots == slots - 50, "the slots are held");
+        await server.Until(() => server.Context.Port.FreeSlots == slots - 22, "the slots are held");
         Assert.Equal(0, server.Volumes["vol"].Closes);
         await LetGo(server);
         await server.Until(() => server.Volumes["vol"].Closes == 1, "the volume is closed after the last answer");
@@ -69,6 +69,34 @@ public sealed class ResourceTests
         Assert.Equal(0u, back.Answer(RawClient.Write, 0, 4096).Error);
         Assert.Equal(0u, other.Answer(RawClient.Write, 4096, 4096).Error);
         Assert.Equal([.. newer, .. newer], back.Call(RawClient.Read, 0, 8192).Data);
+    }
+
+    /// <summary>Such as VMs that are stopped: what they do not take must not be taken from all others.</summary>
+    [Theory]
+    [InlineData(1, 4 * MiB)]
+    [InlineData(8, 1 * MiB)]
+    [InlineData(60, 4096)]
+    public async Task ClientsThatDoNotTakeTheirRepliesLeaveSlotsAndPagesToOthers(int stopped, int size)
+    {
+        await using var server = await TestServer.StartAsync(options => options with { Pages = 4096 }, new SegmentOptions { Ports = 4, SlotsPerPort = 256, Pages = 16 * 1024, Prefault = false });
+        var clients = Enumerable.Range(0, stopped).Select(_ => RawClient.Open(server)).ToList();
+        try
+        {
+            foreach (var client in clients)
+                for (int i = 0; i < 128; i++) client.SendRequest(RawClient.Read, (ulong)i % 8 * 4 * MiB, (uint)size);
+            using var other = RawClient.Open(server);
+            for (int i = 0; i < 100; i++)
+            {
+                Assert.Equal(0u, other.Call(RawClient.Read, (ulong)i * 65536, 65536).Error);
+                Assert.Equal(0u, other.Call(RawClient.Write, (ulong)i * 65536, 65536, payload: new byte[65536]).Error);
+            }
+
+            Assert.Equal(0, server.Peer.Statistics!.Cut);
+        }
+        finally
+        {
+            clients.ForEach(client => client.Dispose());
+        }
     }
 
     [Fact]
@@ -139,12 +167,14 @@ public sealed class ResourceTests
         await using var server = await TestServer.StartAsync(
             options => options with { StallTimeout = TimeSpan.FromMilliseconds(200) }, new SegmentOptions { Ports = 4, SlotsPerPort = 16, Pages = 8192, Prefault = false }, pages: 600, lent: 6000);
         new Random(3).NextBytes(server.Volumes["vol"].Bytes.AsSpan(0, 16 * MiB));
-        using var stalled = RawClient.Open(server);
-        for (uint i = 0; i < 16; i++) stalled.SendRequest(RawClient.Read, i * MiB, MiB);
+        // Each may have one under way whatever others have: so many leave nothing.
+        var stalled = Enumerable.Range(0, 16).Select(_ => RawClient.Open(server)).ToList();
+        stalled.ForEach(client => client.SendRequest(RawClient.Read, 0, MiB));
         await server.Until(() => server.Context.Port.FreeSlots <= 4, "the slots are taken");
         using var other = RawClient.Open(server);
         Assert.Equal(0u, other.Call(RawClient.Read, 0, 4096).Error);
-        await server.Until(() => server.Peer.Statistics!.Cut == 1, "the one that stalls is cut");
+        Assert.True(server.Peer.Statistics!.Cut > 0);
+        stalled.ForEach(client => client.Dispose());
     }
 
     [Fact]

@@ -24,6 +24,8 @@ internal sealed class Gateway
     private readonly PeerContext _context;
     private readonly Port _port;
     private readonly long _deadline;
+    private readonly long _readWindow;
+    private long _readBytes;
     private readonly Stack<Piece> _freePieces = new();
     private readonly Stack<GatewayRequest> _freeRequests = new();
     private GatewayRequest? _firstWaiting, _lastWaiting, _firstDue, _lastDue;
@@ -35,6 +37,7 @@ internal sealed class Gateway
         _context = context;
         _port = context.Port;
         _deadline = options.RequestDeadline.Ticks * 100;
+        _readWindow = (long)options.Pages << 12;
         Route = context.OpenRoute(options.Route);
         for (int i = 0; i < 64; i++)
         {
@@ -44,6 +47,15 @@ internal sealed class Gateway
     }
 
     internal Route Route { get; }
+
+    /// <summary>Slots that data requests may take.</summary>
+    internal int SlotsLeft => _port.FreeSlots - ReservedSlots;
+
+    /// <summary>
+    /// Bytes of READs that may be lent beside those that are: what a client does not take is kept from the cache below, so there is as much
+    /// for all together as there are pages for payload.
+    /// </summary>
+    internal long ReadBytesLeft => _readWindow - _readBytes;
     internal GatewayStatistics Statistics { get; } = new();
 
     /// <summary>True while a request waits for a slot or pages.</summary>
@@ -59,6 +71,7 @@ internal sealed class Gateway
     {
         var request = _freeRequests.Count > 0 ? _freeRequests.Pop() : new GatewayRequest(this);
         request.Begin(client, export, op, flags, offset, length, cookie, clientFlags);
+        Note(request, client, 1);
         Statistics.InFlight++;
         return request;
     }
@@ -112,10 +125,19 @@ internal sealed class Gateway
         if (_firstWaiting != null) PostPump();
     }
 
-    internal void Recycle(GatewayRequest request)
+    internal void Recycle(GatewayRequest request, GatewayClient client)
     {
+        Note(request, client, -1);
         Statistics.InFlight--;
         _freeRequests.Push(request);
+    }
+
+    private void Note(GatewayRequest request, GatewayClient client, int change)
+    {
+        if (request.Op != XsegOp.Read) return;
+        long bytes = Math.Min(request.Length, GatewayRequest.Window * MaxDataPiece) * change;
+        client.ReadBytes += bytes;
+        _readBytes += bytes;
     }
 
     /// <summary>Takes a request out of the queue for slots and pages.</summary>

@@ -8,6 +8,9 @@ namespace Archipelago.Nbd.Core;
 /// </summary>
 internal abstract class GatewayClient
 {
+    /// <summary>Most bytes of the client's READs that are lent at once, by those that have not ended.</summary>
+    internal long ReadBytes { get; set; }
+
     /// <summary>
     /// A piece of a READ or MAPR was answered, its data may be read until <see cref="Piece.Release"/>. Pieces of one request come in
     /// the order of their offsets.

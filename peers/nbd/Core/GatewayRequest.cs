@@ -220,7 +220,7 @@ internal sealed partial class GatewayRequest(Gateway gateway) : TransportItem
         if (--_holds > 0) return;
         var (client, op, overdue) = (Client, Op, _overdue);
         (Client, Export, Held, IsBegun, _overdue) = (null!, null!, null, false, false);
-        gateway.Recycle(this);
+        gateway.Recycle(this, client);
         client.OnRecycled(op, overdue);
     }
 }

@@ -24,7 +24,13 @@ internal sealed partial class Connection
     private bool _afterWrite;
 
     private bool CanRead => _phase == Phase.Transmission && (_writing == null || _piece != null)
-        && (_piece != null || _drain > 0 || (_inFlight < _server.Options.MaxInFlight && _export!.LostChanges == 0 && _waitingFor is null or { IsWaiting: false }));
+        && (_piece != null || _drain > 0 || (_inFlight < _server.Options.MaxInFlight && _export!.LostChanges == 0 && HasShare && _waitingFor is null or { IsWaiting: false }));
+
+    /// <summary>
+    /// A connection has at most as much under way as is left for others: however many of them stall, slots and lent pages remain.
+    /// With nothing under way it may always begin something, so its own replies are what it waits for.
+    /// </summary>
+    private bool HasShare => _inFlight == 0 || (_inFlight <= _gateway.SlotsLeft - _server.FirstSlots && ReadBytes <= _gateway.ReadBytesLeft);
 
     private void Receive()
     {

@@ -23,11 +23,13 @@ internal sealed class NbdServer
     private readonly Stack<NativeBuffer> _buffers = new();
     private readonly Queue<Connection> _active = new();
     private Listener? _unix, _tcp;
+    private readonly int _mostFirstSlots;
     private bool _running, _posted, _sweeping, _warned;
 
     internal unsafe NbdServer(PeerContext context, NbdOptions options)
     {
         (_context, Options) = (context, options);
+        _mostFirstSlots = context.Segment.SlotsPerPort / 2;
         Gateway = new Gateway(context, options) { AnswersCame = RunSoon, Congested = Sweep };
         Exports = new ExportTable(context, Gateway.Route, options);
         Vectors = (Libc.IoVector*)NativeMemory.Alloc(MaxVectors, (nuint)sizeof(Libc.IoVector));
@@ -89,6 +91,9 @@ internal sealed class NbdServer
 
         await Exports.SettleAsync();
     }
+
+    /// <summary>Slots that are kept for connections that have nothing under way: one for each, up to half of all.</summary>
+    internal int FirstSlots => Math.Min(_connections.Count, _mostFirstSlots);
 
     /// <summary>Has <paramref name="connection"/> send and read on in this round.</summary>
     internal void Activate(Connection connection)
