@@ -17,7 +17,7 @@ public sealed class UsageTests : IDisposable
     [InlineData("[cached]\n\nsise = 1G\n", ":3: [cached] sise: expected", "did you mean size?")]
     [InlineData("[cahced]\n", ":1: ", "did you mean [cached]?")]
     [InlineData("[nbd]\ntcp = nowhere:0x\n", ":2: [nbd] tcp: expected", "nowhere")]
-    [InlineData("[memd]\n[filed]\n", "serves: expected a route that no other peer serves", "blocks")]
+    [InlineData("[memd]\n[filed]\n", ".conf:2: [filed] serves: expected a route that no other peer serves", "blocks")]
     public void A_bad_configuration_is_refused_with_file_line_key_and_what_was_expected(string text, string where, string what)
     {
         string file = _chain.Write("bad.conf", text);
@@ -33,11 +33,26 @@ public sealed class UsageTests : IDisposable
     }
 
     [Fact]
-    public void The_example_loads_when_its_sections_are_chosen()
+    public void The_example_means_what_up_does_without_a_file()
     {
-        string text = _chain.Run("config", "example").Good().Output;
-        string file = _chain.Write("example.conf", text.Replace("\n[memd]\n", "\n[memd]\nenabled = no\n", StringComparison.Ordinal).Replace("\n[radosd]\n", "\n[radosd]\nenabled = no\n", StringComparison.Ordinal));
-        Assert.Contains("filed, cached, vlmcd, nbd", _chain.Run("config", "check", "--config", file).Good().Error, StringComparison.Ordinal);
+        string file = _chain.Write("example.conf", _chain.Run("config", "example").Good().Output);
+        var check = _chain.Run("config", "check", "--config", file).Good();
+        Assert.Contains("starts filed, cached, vlmcd, nbd; not memd, radosd", check.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("[memd]", check.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Config_check_prints_what_is_in_force_and_where_it_comes_from()
+    {
+        var check = _chain.Run("config", "check", "--config", _chain.Write("c.conf", "[memd]\n[cached]\nsize = 1G\n"), "--set", "nbd.tcp=127.0.0.1:1").Good();
+        Assert.Contains($"socket = {_chain.State}/control.sock  # state directory", check.Output, StringComparison.Ordinal);
+        Assert.Contains($"directory = {_chain.Segment}  # state directory", check.Output, StringComparison.Ordinal);
+        Assert.Contains("c.conf:3", check.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("[filed]", check.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("[vlmcd]", check.Output, StringComparison.Ordinal);
+        var empty = _chain.Run("config", "check", "--config", _chain.Write("empty.conf", "")).Good();
+        Assert.Contains("starts no peer", empty.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("enabled = true", empty.Output, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -11,9 +11,10 @@ internal static class ConfigCommands
 {
     internal static Task<int> Example()
     {
-        Invocation.Write("# Configuration of archipelago. The sections of peers that are not wanted are to be removed: a peer runs if its section is there.");
+        Invocation.Write("# Configuration of archipelago. A peer runs if its section is there. This file runs what `archipelago up` does without one: remove the # in front");
+        Invocation.Write("# of an option to set it; for another store remove the # in front of its section and put one in front of [filed].");
         Invocation.Write("");
-        Console.Out.Write(ConfigHelp.Example(DaemonConfig.Schema.Sections));
+        Console.Out.Write(ConfigHelp.Example(DaemonConfig.Schema.Sections, DaemonConfig.IsNoDefault));
         return Task.FromResult(ExitCode.Ok);
     }
 
@@ -25,8 +26,10 @@ internal static class ConfigCommands
         foreach (var kind in config.Enabled) _ = kind.Make(config.Config);
         _ = config.Control("control");
         _ = config.Metrics;
-        Console.Out.Write(config.Config.Describe());
-        Invocation.Note($"ok: {string.Join(", ", config.Enabled.Select(k => k.Name))}");
+        var off = PeerCatalogue.Kinds.Except(config.Enabled).ToList();
+        Console.Out.Write(config.WithDerived.Describe(section => off.All(k => k.Name != section.Name)));
+        string runs = config.Enabled.Count == 0 ? "no peer" : string.Join(", ", config.Enabled.Select(k => k.Name));
+        Invocation.Note($"ok: `archipelago up` starts {runs}{(off.Count == 0 ? "" : $"; not {string.Join(", ", off.Select(k => k.Name))}")}");
         return Task.FromResult(ExitCode.Ok);
     }
 
