@@ -30,7 +30,7 @@ internal static class Greeting
               URI   {uri}
               info  qemu-img info '{uri}'
               qemu  qemu-system-x86_64 -m 512 -nographic -drive 'file={uri},format=raw,if=virtio'
-              fio   fio --name={volume} --ioengine=nbd --uri='{uri}' --rw=randrw --bs=4k --size=64m --iodepth=16 --verify=crc32c
+              fio   fio --name={volume} --ioengine=nbd --uri='{uri}' --rw=randrw --bs=4k --size=64m --iodepth=16 --verify=crc32c --verify_state_save=0
             """);
     }
 }
