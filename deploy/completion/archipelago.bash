@@ -125,7 +125,7 @@ _archipelago() {
         " segment requests") words="--state --segment --json --help" ;;
         " segment fsck") words="--state --segment --json --repair --discard-dirty --clear-deaths --help" ;;
         " segment destroy") words="--state --segment --discard-dirty --help" ;;
-        " bench") words="--state --segment --config --set --in-process --op --read-ratio --pattern --theta --block-size --depth --total --seconds --warm-up --objects --object-size --prefix --volume --route --flow --verify --generation --copy-out --no-flush --full-latency --assert-no-alloc --seed --core --spin --timeout --quiet --json --help" ;;
+        " bench") words="--state --segment --config --set --in-process --op --read-ratio --pattern --theta --block-size --depth --total --seconds --warm-up --objects --object-size --prefix --keep --volume --overwrite-data --route --flow --verify --generation --copy-out --no-flush --full-latency --assert-no-alloc --seed --core --spin --timeout --quiet --json --help" ;;
         " config") words="example check --help" ;;
         " config example") words="--help" ;;
         " config check") words="--state --config --set --help" ;;
