@@ -50,7 +50,7 @@ internal static class CacheCommands
 
     private static async Task<int> StatsAsync(Invocation invocation, CancellationToken cancel)
     {
-        Show(invocation, await AskCacheAsync(invocation, c => c.GetAsync("/v1/cache", CacheJson.Default.CacheStatistics, cancel)));
+        Show(invocation, await AskCacheAsync(invocation, c => c.GetAsync("/v1/cache", CacheJson.Default.CacheStatistics, cancel), Common.AnswerLimit));
         return ExitCode.Ok;
     }
 
@@ -82,8 +82,8 @@ internal static class CacheCommands
     }
 
     /// <summary>Of several processes only one hosts the cache; the others do not know the path.</summary>
-    private static Task<CacheStatistics> AskCacheAsync(Invocation invocation, Func<ControlClient, Task<CacheStatistics>> ask) =>
-        Common.AskHostAsync(invocation, ServiceName, ask, FlushLimit);
+    private static Task<CacheStatistics> AskCacheAsync(Invocation invocation, Func<ControlClient, Task<CacheStatistics>> ask, TimeSpan? limit = null) =>
+        Common.AskHostAsync(invocation, ServiceName, ask, limit ?? FlushLimit);
 
     private const string ServiceName = "cached";
 
