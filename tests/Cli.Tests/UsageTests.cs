@@ -86,6 +86,27 @@ public sealed class UsageTests : IDisposable
     }
 
     [Fact]
+    public void A_state_directory_that_cannot_be_used_is_named_with_what_the_kernel_said()
+    {
+        string file = _chain.Write("file", "");
+        foreach (var (state, symbol) in new[] { (file, "ENOTDIR"), (file + "/below", "ENOENT"), ("/proc/foo", "ENOENT"), (Path.Combine(_chain.Root, new string('x', 300)), "ENAMETOOLONG") })
+        {
+            foreach (string[] more in (string[][])[[], ["--detach"]])
+            {
+                var outcome = _chain.Run(["up", "--state", state, "--set", $"control.socket={_chain.Root}/c", "--set", $"nbd.socket={_chain.Root}/n", .. more]);
+                Assert.Equal(1, outcome.Code);
+                Assert.Contains(symbol, outcome.Error, StringComparison.Ordinal);
+                Assert.Contains(state, outcome.Error, StringComparison.Ordinal);
+            }
+        }
+
+        var tooLong = _chain.Run("up", "--state", Path.Combine(_chain.Root, new string('x', 120)));
+        Assert.Equal(2, tooLong.Code);
+        Assert.DoesNotContain("--set", tooLong.Error, StringComparison.Ordinal);
+        Assert.Contains("state directory: [nbd] socket: expected a path of at most 107 bytes", tooLong.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Every_command_has_a_page_with_all_of_its_options()
     {
         foreach (var command in CommandTable.All)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using Archipelago.Cli.Daemon;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Configuration;
 using Archipelago.Xseg;
@@ -82,9 +83,9 @@ internal sealed class CommandTree
         {
             Invocation.Note("archipelago: ECANCELED: interrupted");
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileFault.Is(e))
         {
-            Invocation.Note($"archipelago: {(e is UnauthorizedAccessException ? "EACCES" : "EIO")}: {e.Message}");
+            Invocation.Note($"archipelago: {Errno.Name(FileFault.ErrnoOf(e))}: {e.Message}");
         }
 
         return ExitCode.Failed;

@@ -83,8 +83,8 @@ internal static class DaemonCommands
 
     private static async Task<int> DetachAsync(StateDirectory state, CancellationToken cancel)
     {
-        if (!state.IsFree()) state.Take(alone: true);
-        Directory.CreateDirectory(state.Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        // Made and found to be free here, where the user looks; the child takes it.
+        using (var taken = new StateDirectory(state.Path)) taken.Take(alone: true);
         long logStart = File.Exists(state.LogPath) ? new FileInfo(state.LogPath).Length : 0;
         string[] command = Environment.GetCommandLineArgs();
         string self = Environment.ProcessPath!;
