@@ -73,6 +73,31 @@ public sealed class UsageTests : IDisposable
     }
 
     [Theory]
+    [InlineData("foo", "there is no command 'foo': known are up, run")]
+    [InlineData("volume", "'volume' needs a command: create")]
+    [InlineData("volume creat x", "there is no command 'volume creat': known are create")]
+    [InlineData("--json", "--json: options come after the command")]
+    [InlineData("volume create .x 1G", "NAME: expected 1 to 89 of")]
+    [InlineData("volume info a/b", "NAME: expected 1 to 89 of")]
+    [InlineData("volume create x 1G --object-size 12k", "--object-size: expected a power of two")]
+    [InlineData("volume create x 1G --object-size 3k", "such as 4M")]
+    public void The_first_line_says_what_is_wrong(string arguments, string told)
+    {
+        var outcome = _chain.Run(arguments.Split(' '));
+        Assert.Equal(2, outcome.Code);
+        Assert.Contains(told, outcome.Error.Split('\n')[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Configurations_are_also_printed_as_JSON()
+    {
+        Assert.Contains(_chain.Run("config", "example", "--json").Good().Json.EnumerateArray(), s => s.GetProperty("name").GetString() == "cached");
+        var check = _chain.Run("config", "check", "--json", "--set", "cached.size=1G").Good().Json;
+        Assert.Equal(4, check.GetProperty("starts").GetArrayLength());
+        Assert.Equal("1G", check.GetProperty("sections").GetProperty("cached").GetProperty("size").GetProperty("value").GetString());
+    }
+
+    [Theory]
     [InlineData("status", 1)]
     [InlineData("down", 1)]
     [InlineData("volume list", 1)]

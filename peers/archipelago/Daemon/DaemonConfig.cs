@@ -70,6 +70,9 @@ internal sealed class DaemonConfig
 
     private DaemonConfig(Config config, ConfigSources sources, StateDirectory state) => (Config, _sources, State) = (config, sources, state);
 
+    /// <summary>Name of the process of <c>up</c>; those of <c>run</c> are named after their peers.</summary>
+    internal const string UpName = "up";
+
     private const string OfState = "state directory";
 
     /// <summary>All tables.</summary>
@@ -82,7 +85,7 @@ internal sealed class DaemonConfig
         Schema,
         _sources with
         {
-            Derived = [.. _sources.Derived, ($"segment.{SegmentDirectory.Key}={SegmentPath}", OfState), ($"control.{ControlOptions.SocketOption.Key}={Control("control").SocketPath}", OfState)],
+            Derived = [.. _sources.Derived, ($"segment.{SegmentDirectory.Key}={SegmentPath}", OfState), ($"control.{ControlOptions.SocketOption.Key}={Control(UpName).SocketPath}", OfState)],
         });
 
     internal StateDirectory State { get; }
@@ -106,7 +109,7 @@ internal sealed class DaemonConfig
     internal ControlOptions Control(string name)
     {
         var options = ControlOptions.From(Config);
-        return Config[ControlOptions.Section].IsSet(ControlOptions.SocketOption) ? options : options with { SocketPath = State.File(name == "control" ? "control.sock" : $"control.{name}.sock") };
+        return Config[ControlOptions.Section].IsSet(ControlOptions.SocketOption) ? options : options with { SocketPath = State.File(name == UpName ? "control.sock" : $"control.{name}.sock") };
     }
 
     /// <summary>Sizes of a new segment.</summary>
