@@ -11,16 +11,17 @@ namespace Archipelago.Cached;
 
 /// <summary>
 /// What the cache holds and has done. Bytes are bytes, counts are since the start. Quarantined: dirty, but the page table's or the object
-/// table's entry is damaged, so neither read nor destaged.
+/// table's entry is damaged, so neither read nor destaged. Oldest dirty: what is on its way to the blocker counts until it is there. Oldest
+/// destage: how long the destage pass that has been under way longest waits for the blocker; 0 if there is none.
 /// </summary>
 public sealed record CacheStatistics(
     long CapacityBytes, long CachedBytes, long DirtyBytes, long WrittenBytes, long LimboBytes, long FreeBytes, long Objects, long IndexBytes,
     long Hits, long Misses, long Writes, long Evictions, long DestageWrites, long DestagedBytes, long DestageErrors, int DestageInFlight,
-    double OldestDirtySeconds, long QuarantinedBytes, long DamagedPages, long DamagedObjects, IReadOnlyList<CacheFlow> Flows);
+    double OldestDirtySeconds, double OldestDestageSeconds, long QuarantinedBytes, long DamagedPages, long DamagedObjects, IReadOnlyList<CacheFlow> Flows);
 
-/// <summary>One flow of <see cref="CacheStatistics"/>.</summary>
+/// <summary>One flow of <see cref="CacheStatistics"/>. Stuck: the blocker has not answered a destage for <see cref="CachedPeer.StuckAfter"/>.</summary>
 public sealed record CacheFlow(
-    string Volume, string Policy, string InForce, bool HasFlushed, bool Degraded, long CachedBytes, long DirtyBytes, long Hits, long Misses, long Writes, long DestageErrors);
+    string Volume, string Policy, string InForce, bool HasFlushed, bool Degraded, bool Stuck, long CachedBytes, long DirtyBytes, long Hits, long Misses, long Writes, long DestageErrors);
 
 /// <summary>Body of <c>PUT /v1/cache/policy</c>.</summary>
 /// <param name="Volume">Volume.</param>
@@ -44,6 +45,9 @@ public sealed partial class CacheJson : JsonSerializerContext;
 /// </summary>
 public sealed partial class CachedPeer : IControlEndpoints
 {
+    /// <summary>From here on a destage pass is told as stuck; a store that is alive answers sooner.</summary>
+    public static readonly TimeSpan StuckAfter = TimeSpan.FromSeconds(2);
+
     void IControlEndpoints.Map(IEndpointRouteBuilder routes)
     {
         routes.GetJson("/v1/cache", CacheJson.Default.CacheStatistics, async _ => await OnReactor(() => Task.FromResult(Collect())).ConfigureAwait(false));
@@ -116,24 +120,27 @@ public sealed partial class CachedPeer : IControlEndpoints
         return flow != 0 ? flow : throw new ErrnoException(Errno.ENOENT, $"volume '{volume}' has not been opened on this host; `archipelago volume list` shows what there is");
     }
 
-    private CacheStatistics Collect()
+    internal CacheStatistics Collect()
     {
         long Bytes(long pages) => pages << 12;
-        long oldest = _store.Flows.Where(flow => flow.Oldest != null).Select(flow => flow.Oldest!.DirtySince).DefaultIfEmpty(Context.Reactor.Now).Min();
+        double Since(IEnumerable<long> times) => Math.Max(0, (Context.Reactor.Now - times.DefaultIfEmpty(Context.Reactor.Now).Min()) / 1e9);
+        var passing = _destager.Passing;
+        var dirty = _store.Flows.SelectMany(flow => flow.Dirty()).Select(of => of.Failures > 0 ? of.DirtyFrom : of.DirtySince);
         return new CacheStatistics(
             Bytes(Options.Pages), Bytes(_store.Buckets.Count), Bytes(_store.DirtyPages), Bytes(_store.WrittenPages), Bytes(Context.Port.Limbo.Count),
             Bytes(Context.Port.Pages.Count), _store.Objects.Count, _store.Buckets.Bytes,
             _store.Flows.Sum(flow => flow.Hits), _store.Flows.Sum(flow => flow.Misses), _store.Flows.Sum(flow => flow.Writes), _store.Evictions,
             _destager.Writes, Bytes(_destager.PagesWritten), _destager.Failures, _destager.WritesInFlight,
-            Math.Max(0, (Context.Reactor.Now - oldest) / 1e9), Bytes(_store.LostPages), _store.DamagedPages, _store.DamagedObjects, [.. _store.Flows.Where(flow => flow.Index != 0).Select(Describe)]);
+            Since(dirty.Concat(passing.Select(of => of.DirtyFrom))), Since(passing.Select(of => of.PassSince)), Bytes(_store.LostPages), _store.DamagedPages, _store.DamagedObjects, [.. _store.Flows.Where(flow => flow.Index != 0).Select(Describe)]);
     }
 
     private unsafe CacheFlow Describe(FlowState flow)
     {
         var entry = Context.Segment.FlowAt(flow.Index);
+        long stuck = Context.Reactor.Now - (StuckAfter.Ticks * 100);
         return new CacheFlow(
             Encoding.UTF8.GetString(FlowTable.NameOf(Context.Segment, flow.Index)), NameOf((CachePolicy)entry->Policy), NameOf(_objects.PolicyOf(flow.Index)),
-            entry->HasFlushed != 0, entry->Degraded != 0, flow.Pages << 12, flow.DirtyPages << 12, flow.Hits, flow.Misses, flow.Writes, flow.DestageErrors);
+            entry->HasFlushed != 0, entry->Degraded != 0, _destager.Passing.Any(of => of.Flow == flow && of.PassSince <= stuck), flow.Pages << 12, flow.DirtyPages << 12, flow.Hits, flow.Misses, flow.Writes, flow.DestageErrors);
     }
 
     private static string NameOf(CachePolicy policy) => policy switch

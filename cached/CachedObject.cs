@@ -38,6 +38,10 @@ internal sealed class CachedObject
     /// <summary>No destaging before this, after a failure.</summary>
     internal long RetryAt;
     internal int Failures;
+    /// <summary>When what the pass carries, or the last one failed to bring down, became dirty: for people.</summary>
+    internal long DirtyFrom;
+    /// <summary>When the pass began; valid in a pass.</summary>
+    internal long PassSince;
     /// <summary>A destage pass runs: at most one per object, hence at most one blocker write per bucket.</summary>
     internal bool InPass;
     internal bool Urgent;

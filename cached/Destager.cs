@@ -188,6 +188,8 @@ internal sealed partial class Destager
 
     private void Begin(CachedObject of)
     {
+        of.PassSince = _context.Reactor.Now;
+        if (of.Failures == 0) of.DirtyFrom = of.Listed ? of.DirtySince : of.PassSince;
         of.InPass = true;
         _passing.Add(of);
         Detached.Run(PassAsync(of));

@@ -39,6 +39,12 @@ internal sealed class FlowState(uint index)
         DirtyObjects++;
     }
 
+    /// <summary>The dirty objects that no pass has taken yet, the oldest first.</summary>
+    internal IEnumerable<CachedObject> Dirty()
+    {
+        for (var of = Oldest; of != null; of = of.Newer) yield return of;
+    }
+
     /// <summary>Takes an object out.</summary>
     internal void Unlist(CachedObject clean)
     {

@@ -94,7 +94,9 @@ public sealed partial class FiledPeer
 
     private void Owe(StoredObject lost, int status)
     {
-        Context.Log.LogCritical("{Path}: data of {Count} flows may be lost: every one of them is told at its next FLUSH", lost.Path, lost.Flows.Count);
+        // Without a flow nothing was acknowledged: the change that wanted it stable (FUA) has failed.
+        if (lost.Flows.Count == 0) Context.Log.LogError("{Path}: cannot be made stable: {Cause}; nothing that was acknowledged is lost", lost.Path, Errno.Describe(status));
+        else Context.Log.LogCritical("{Path}: data of {Count} flows may be lost: every one of them is told at its next FLUSH", lost.Path, lost.Flows.Count);
         foreach (uint flow in lost.Flows) _owed[flow] = status;
         _owed[0] = status;
     }

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
@@ -13,10 +14,10 @@ namespace Archipelago.Memd;
 /// <param name="Capacity">See <see cref="MemdOptions.Capacity"/>.</param>
 /// <param name="Stable">See <see cref="MemdOptions.Stable"/>.</param>
 /// <param name="Hang">See <see cref="MemdOptions.Hang"/>.</param>
-/// <param name="Errors">See <see cref="MemdOptions.Rules"/>, as text.</param>
+/// <param name="Errors">See <see cref="MemdOptions.Rules"/>, as texts; a PUT may also say them as one text with commas, as the option does.</param>
 public sealed record MemdSettings(
     double LatencyMicroseconds = 0, double JitterMicroseconds = 0, long Bandwidth = 0, int Concurrency = 0, long Capacity = 0,
-    bool Stable = true, bool Hang = false, IReadOnlyList<string>? Errors = null)
+    bool Stable = true, bool Hang = false, [property: JsonConverter(typeof(ErrorListConverter))] IReadOnlyList<string>? Errors = null)
 {
     internal static MemdSettings Of(MemdOptions options) => new(
         options.Latency.TotalMicroseconds, options.Jitter.TotalMicroseconds, options.Bandwidth, options.Concurrency, options.Capacity,
@@ -40,6 +41,29 @@ public sealed record MemdSettings(
             Hang = Hang,
             Rules = [.. (Errors ?? []).Select(MemdRule.Parse)],
         };
+    }
+}
+
+/// <summary>A list of texts, or one text with commas between them.</summary>
+public sealed class ErrorListConverter : JsonConverter<IReadOnlyList<string>?>
+{
+    /// <inheritdoc/>
+    public override IReadOnlyList<string>? Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    {
+        if (reader.TokenType == JsonTokenType.String) return reader.GetString()!.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        var list = new List<string>();
+        if (reader.TokenType != JsonTokenType.StartArray) throw new JsonException("errors: expected a list of rules such as [\"write:EIO:x3\"], or one text");
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+            list.Add(reader.TokenType == JsonTokenType.String ? reader.GetString()! : throw new JsonException("errors: expected texts such as \"write:EIO:x3\" in the list"));
+        return list;
+    }
+
+    /// <inheritdoc/>
+    public override void Write(Utf8JsonWriter writer, IReadOnlyList<string>? value, JsonSerializerOptions options)
+    {
+        writer.WriteStartArray();
+        foreach (string rule in value ?? []) writer.WriteStringValue(rule);
+        writer.WriteEndArray();
     }
 }
 

@@ -2,7 +2,7 @@ using Archipelago.Runtime.Configuration;
 
 namespace Archipelago.Radosd;
 
-/// <summary>What a radosd serves and how: the values of a section <c>[peer.radosd]</c>. <c>README.md</c> describes each.</summary>
+/// <summary>What a radosd serves and how: the values of a section <c>[radosd]</c>. <c>README.md</c> describes each.</summary>
 public sealed record RadosdOptions
 {
     /// <summary>Largest object and largest transfer: 4 MiB.</summary>
@@ -59,7 +59,7 @@ public sealed record RadosdOptions
     public static readonly OptionSpec<TimeSpan> FenceTimeOption = Option.Duration(
         "fence-time", "24h", TimeSpan.FromMinutes(1), TimeSpan.FromDays(365), "How long a dead predecessor stays on the cluster's blocklist.");
 
-    /// <summary>The table of <c>[peer.NAME]</c> with <c>type = radosd</c>.</summary>
+    /// <summary>The table of <c>[radosd]</c>.</summary>
     public static readonly SectionSpec Section = SectionSpec.Variant(
         "peer", "radosd", "The blocker that keeps objects in a RADOS pool.",
         [

@@ -105,9 +105,9 @@ _archipelago() {
     esac
     case "$path" in
         "") words="up run down status volume cache segment bench config completion version --help" ;;
-        " up") words="--state --config --set --detach --help" ;;
+        " up") words="--state --config --set --detach --json --help" ;;
         " run") words="memd filed radosd cached vlmcd nbd --state --config --set --help" ;;
-        " down") words="--state --socket --keep-segment --discard-dirty --timeout --help" ;;
+        " down") words="--state --socket --json --keep-segment --discard-dirty --timeout --help" ;;
         " status") words="--state --segment --json --help" ;;
         " volume") words="create list info resize delete --help" ;;
         " volume create") words="--state --socket --json --object-size --help" ;;
@@ -124,11 +124,11 @@ _archipelago() {
         " segment ports") words="--state --segment --json --help" ;;
         " segment requests") words="--state --segment --json --help" ;;
         " segment fsck") words="--state --segment --json --repair --discard-dirty --clear-deaths --help" ;;
-        " segment destroy") words="--state --segment --discard-dirty --help" ;;
-        " bench") words="--state --segment --config --set --in-process --op --read-ratio --pattern --theta --block-size --depth --total --seconds --warm-up --objects --object-size --prefix --volume --route --flow --verify --generation --copy-out --no-flush --full-latency --assert-no-alloc --seed --core --spin --timeout --quiet --json --help" ;;
+        " segment destroy") words="--state --segment --json --discard-dirty --help" ;;
+        " bench") words="--state --segment --config --set --in-process --op --read-ratio --pattern --theta --block-size --depth --total --seconds --warm-up --objects --object-size --prefix --keep --volume --overwrite-data --route --flow --verify --generation --copy-out --no-flush --full-latency --assert-no-alloc --seed --core --spin --timeout --quiet --json --help" ;;
         " config") words="example check --help" ;;
-        " config example") words="--help" ;;
-        " config check") words="--state --config --set --help" ;;
+        " config example") words="--json --help" ;;
+        " config check") words="--state --config --set --json --help" ;;
         " completion") words="bash --help" ;;
         " completion bash") words="--help" ;;
         " version") words="--json --help" ;;

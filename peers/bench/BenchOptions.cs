@@ -66,6 +66,8 @@ public sealed record BenchOptions
     public long ObjectSize { get; init; } = 4 << 20;
     /// <summary>Names of the objects: this and a number.</summary>
     public string Prefix { get; init; } = "bench.";
+    /// <summary>Delete at the end the objects that were written and did not exist before. Whoever reads them afterwards does not want that.</summary>
+    public bool RemoveObjects { get; init; }
     /// <summary>A volume to use instead of objects; empty for none.</summary>
     public string Volume { get; init; } = "";
     /// <summary>Route of the requests; empty for "cache", or "volumes" with a volume.</summary>

@@ -17,6 +17,8 @@ public enum BenchPhase
     Draining,
     /// <summary>The last FLUSH.</summary>
     Flushing,
+    /// <summary>Deleting the objects that were made.</summary>
+    Removing,
     /// <summary>Over.</summary>
     Done,
 }
@@ -51,6 +53,9 @@ internal sealed class BenchRun
     /// <summary>Requests answered since the start of the measurement.</summary>
     internal long Requests => Volatile.Read(ref _requests) - _base;
     private long _requests;
+    /// <summary>Answers to what is asked before and after the run, object by object: signs of life.</summary>
+    internal long Others => Volatile.Read(ref _others);
+    private long _others;
     internal long RequestLimit => _requestLimit;
     internal int InFlight { get; private set; }
     internal TimeSpan Measured { get; private set; }
@@ -66,6 +71,8 @@ internal sealed class BenchRun
         if (_options.WarmUp > TimeSpan.Zero) Phase = BenchPhase.WarmUp;
         else BeginMeasuring();
     }
+
+    internal void NoteOther() => Volatile.Write(ref _others, _others + 1);
 
     internal void Enter(BenchPhase phase) => Phase = phase;
 

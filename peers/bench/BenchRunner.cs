@@ -55,13 +55,13 @@ public sealed class BenchRunner(BenchOptions options, Segment segment, ILoggerFa
     private void Watch(Task outcome, Action<BenchProgress>? progress, CancellationToken cancel)
     {
         var stalled = Stopwatch.StartNew();
-        (long Requests, BenchPhase Phase) last = (-1, BenchPhase.Preparing);
+        (long Requests, long Others, BenchPhase Phase) last = (-1, 0, BenchPhase.Preparing);
         while (!outcome.Wait0(Tick))
         {
             cancel.ThrowIfCancellationRequested();
             var run = _run;
             if (run == null) continue;
-            var now = (run.Requests, run.Phase);
+            var now = (run.Requests, run.Others, run.Phase);
             if (now != last) stalled.Restart();
             last = now;
             if (stalled.Elapsed > options.Timeout)

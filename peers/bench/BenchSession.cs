@@ -17,6 +17,9 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
     /// </summary>
     private const long OnceBytes = 256;
 
+    // The smallest port has 16 slots.
+    private const int CallsAtOnce = 8;
+
     internal async Task<BenchReport> RunAsync(Action<BenchRun> begun)
     {
         var targets = options.Volume.Length > 0 ? await OpenAsync()
@@ -27,6 +30,7 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
         begun(run);
         if (options.Op == BenchOp.Copy) return Report(run, targets, CopyLoop.Run(options, run), null);
 
+        var made = options.RemoveObjects ? await MissingAsync(run, targets) : [];
         bool flushes = options.Writes && options.Flush;
         if (flushes) await FlushAsync(targets);
         using var transfers = new Transfers(options, driver.Port, targets, run);
@@ -40,8 +44,11 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
             flushed = Stopwatch.GetElapsedTime(start);
         }
 
+        run.Enter(BenchPhase.Removing);
+        string? left = await RemoveAsync(run, targets, made);
         if (options.Volume.Length > 0) await CallAsync(XsegOp.Close, targets.Flow, Name(), 0, RequestFlags.None, "CLOSE");
         run.Enter(BenchPhase.Done);
+        if (left is not null) transfers.Messages.Add(left);
         return Report(run, targets, transfers, flushed);
     }
 
@@ -63,7 +70,14 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
 
     private async Task<long> CallAsync(XsegOp op, uint flow, byte[] target, ulong length, RequestFlags flags, string what, ResultReader? read = null)
     {
-        if (!driver.Port.TryAllocate(out var request)) throw new InvalidOperationException("no slot in a fresh port");
+        var (status, serviced) = await TryCallAsync(op, flow, target, length, flags, what, read);
+        return status == 0 ? serviced
+            : throw new ErrnoException(status, $"{what} of '{System.Text.Encoding.UTF8.GetString(target)}' failed: {Errno.Describe(status)}");
+    }
+
+    private async Task<(int Status, long Serviced)> TryCallAsync(XsegOp op, uint flow, byte[] target, ulong length, RequestFlags flags, string what, ResultReader? read = null)
+    {
+        if (!driver.Port.TryAllocate(out var request)) throw new InvalidOperationException("no slot in a port that does nothing");
         driver.Port.Prepare(request, op, flow, target, Hash128.Of(target), 0, length, flags);
         var call = driver.CallAsync(request);
         var limit = reactor.Delay(options.Timeout).AsTask();
@@ -73,8 +87,38 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
         long serviced = (long)request.Serviced;
         if (status == 0) read?.Invoke(request.Result);
         driver.Port.Free(request);
-        return status == 0 ? serviced
-            : throw new ErrnoException(status, $"{what} of '{System.Text.Encoding.UTF8.GetString(target)}' failed: {Errno.Describe(status)}");
+        return (status, serviced);
+    }
+
+    /// <summary>The objects that do not exist: what a run makes of them is its own.</summary>
+    private async Task<IReadOnlyList<int>> MissingAsync(BenchRun run, Targets targets)
+    {
+        var missing = new List<int>();
+        await EachAsync([.. Enumerable.Range(0, targets.Count)], async target =>
+        {
+            var (status, _) = await TryCallAsync(XsegOp.Info, targets.Flow, targets.Name(target).ToArray(), 0, RequestFlags.None, "INFO");
+            run.NoteOther();
+            if (status == Errno.ENOENT) missing.Add(target);
+        });
+        return missing;
+    }
+
+    /// <summary>Deletes objects; returns what to tell if some are left.</summary>
+    private async Task<string?> RemoveAsync(BenchRun run, Targets targets, IReadOnlyList<int> made)
+    {
+        int left = 0, why = 0;
+        await EachAsync(made, async target =>
+        {
+            var (status, _) = await TryCallAsync(XsegOp.Delete, targets.Flow, targets.Name(target).ToArray(), 0, RequestFlags.None, "DELETE");
+            run.NoteOther();
+            if (status is not (0 or Errno.ENOENT)) (left, why) = (left + 1, status);
+        });
+        return left == 0 ? null : $"{left} objects '{options.Prefix}NNNNNNNN' that this run made could not be deleted: {Errno.Name(why)}, {Errno.Describe(why)}";
+    }
+
+    private static async Task EachAsync(IReadOnlyList<int> targets, Func<int, Task> work)
+    {
+        foreach (int[] few in targets.Chunk(CallsAtOnce)) await Task.WhenAll(few.Select(work));
     }
 
     private BenchReport Report(BenchRun run, Targets targets, Transfers? transfers, TimeSpan? flushed)
@@ -91,7 +135,7 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
         return new BenchReport
         {
             Op = options.Op.ToString().ToLowerInvariant(),
-            Pattern = options.Pattern.ToString().ToLowerInvariant(),
+            Pattern = BenchTable.NameOf(options.Pattern),
             Route = options.Op == BenchOp.Copy ? "none" : options.EffectiveRoute,
             InProcess = inProcess,
             BlockSize = options.BlockSize,

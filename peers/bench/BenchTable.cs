@@ -49,8 +49,14 @@ public static class BenchTable
     private static readonly OptionSpec<string> Prefix = Option.Text(
         "prefix", "bench.", "Beginning of the objects' names; an eight-digit number follows.", 0, 200);
 
+    private static readonly OptionSpec<bool> Keep = Option.Boolean(
+        "keep", "false", "Leave the objects that were written in the store, for example to read them in a later run. Without it those that did not exist before are deleted after a run.");
+
     private static readonly OptionSpec<string> Volume = Option.Text(
-        "volume", "", "Name of a volume to use instead of objects. It is opened first and closed at the end.", 0, 89);
+        "volume", "", "Name of a volume to use instead of objects. It is opened first and closed at the end. Writes need --overwrite-data.", 0, 89);
+
+    private static readonly OptionSpec<bool> OverwriteData = Option.Boolean(
+        "overwrite-data", "false", "With --volume: allow --op write and mixed. What the volume holds is LOST.");
 
     private static readonly OptionSpec<string> Route = Option.Text(
         "route", "", "Route that leads to the target. Without it: \"volumes\" with --volume, else \"cache\".", 0, 32);
@@ -74,7 +80,7 @@ public static class BenchTable
 
     private static readonly OptionSpec<bool> Flush = Option.Boolean(
         "flush", "true",
-        "If there are writes: send one FLUSH before the warm-up (it ends the phase in which a cache writes through to be safe), and one after "
+        "One FLUSH before the warm-up, if there are writes (it ends the phase in which a cache writes through to be safe), and one after "
         + "the last write, whose time is counted in a second figure.");
 
     private static readonly OptionSpec<bool> FullLatency = Option.Boolean(
@@ -100,9 +106,17 @@ public static class BenchTable
         "bench",
         "Sends requests to a peer and measures: requests and bytes per second, latency percentiles, CPU time, managed allocation.",
         [
-            Op, ReadRatio, Pattern, Theta, BlockSize, Depth, Total, Seconds, WarmUp, Objects, ObjectSize, Prefix, Volume, Route, Flow,
+            Op, ReadRatio, Pattern, Theta, BlockSize, Depth, Total, Seconds, WarmUp, Objects, ObjectSize, Prefix, Keep, Volume, OverwriteData, Route, Flow,
             Verify, Generation, CopyOut, Flush, FullLatency, AssertNoAlloc, Seed, Core, Spin, Timeout,
         ]);
+
+    /// <summary>A pattern as the option names it.</summary>
+    internal static string NameOf(BenchPattern pattern) => pattern switch
+    {
+        BenchPattern.Sequential => "seq",
+        BenchPattern.Zipf => "zipf",
+        _ => "rand",
+    };
 
     internal static BenchOptions Read(ConfigSection section)
     {
@@ -110,6 +124,9 @@ public static class BenchTable
         long objectSize = section.Get(ObjectSize);
         if (volume.Length > 0 && !section.IsSet(ObjectSize)) objectSize = 0;
         if (volume.Length == 0 && objectSize > 4 << 20) throw section.Refuse(ObjectSize, "at most 4M, the largest object");
+        bool writes = section.Get(Op) is BenchOp.Write or BenchOp.Mixed;
+        if (volume.Length > 0 && writes && !section.Get(OverwriteData))
+            throw section.Refuse(Volume, "--overwrite-data as well, for writes overwrite what the volume holds");
         long block = section.Get(BlockSize);
         if (objectSize != 0 && objectSize < block) throw section.Refuse(ObjectSize, $"at least the block size of {block} bytes");
         var verify = section.Get(Verify);
@@ -129,6 +146,7 @@ public static class BenchTable
             Objects = volume.Length > 0 ? 1 : section.Get(Objects),
             ObjectSize = objectSize,
             Prefix = section.Get(Prefix),
+            RemoveObjects = writes && volume.Length == 0 && !section.Get(Keep),
             Volume = volume,
             Route = section.Get(Route),
             Flow = section.Get(Flow),

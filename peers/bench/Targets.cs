@@ -23,6 +23,9 @@ internal sealed class Targets
     /// <summary>Flow of the requests.</summary>
     internal uint Flow { get; }
 
+    /// <summary>Objects, or the one volume.</summary>
+    internal int Count => _hashes.Length;
+
     internal static Targets OfObjects(BenchOptions options, uint flow)
     {
         int length = System.Text.Encoding.UTF8.GetByteCount(options.Prefix) + 8;

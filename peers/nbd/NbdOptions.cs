@@ -1,5 +1,6 @@
 using System.Net;
 using Archipelago.Runtime.Configuration;
+using Archipelago.Runtime.Control;
 
 namespace Archipelago.Nbd;
 
@@ -38,51 +39,55 @@ public sealed record NbdOptions
     /// <summary>The smallest share with which the largest piece (1 MiB) still fits: 257 pages and one for their list.</summary>
     public const int MinimumPages = 258;
 
-    private static readonly TimeSpan Millisecond = TimeSpan.FromMilliseconds(1), Day = TimeSpan.FromDays(1);
-
     /// <summary>See <see cref="SocketPath"/>.</summary>
-    public static readonly OptionSpec<string> SocketOption = Option.Path("socket", "",
-        "Path of the Unix socket that NBD clients connect to, up to 107 bytes; it gets mode 0600. Empty: where the executable puts it.", 107);
+    public static readonly OptionSpec<string> SocketOption = Option.Path(
+        "socket", "", "Path of the Unix socket, made with mode 0600. Default: \"nbd.sock\" in the state directory.", ControlOptions.MaxSocketPathBytes);
     /// <summary>See <see cref="TcpAddress"/>.</summary>
-    public static readonly OptionSpec<HostPort?> ListenOption = Option.HostPort("listen", "",
-        "Address, as digits, and TCP port to listen on as well. NBD has no authentication: use a loopback address. Empty: none.", 10809, allowPortZero: true);
+    public static readonly OptionSpec<HostPort?> TcpOption = Option.HostPort(
+        "tcp", "", "Address and port on which NBD is also served over TCP. NBD has no authentication: other addresses than loopback give everybody who "
+            + "reaches them every volume.", defaultPort: 10809, allowPortZero: true);
     /// <summary>See <see cref="Route"/>.</summary>
-    public static readonly OptionSpec<string> VolumesOption = Option.Text("volumes", "volumes", "Route that serves the volumes.", 1, 32);
+    public static readonly OptionSpec<string> VolumesOption = Option.Text("volumes", "volumes", "Route to the peer that serves volumes.", 1, 32);
     /// <summary>See <see cref="ReadOnlyExports"/>.</summary>
-    public static readonly OptionSpec<IReadOnlyList<string>> ReadOnlyOption = Option.List("read-only", "", "Volumes that are exported read-only.");
+    public static readonly OptionSpec<IReadOnlyList<string>> ReadOnlyOption = Option.List("read-only", "", "Volumes that are exported for reading only.");
     /// <summary>See <see cref="DefaultExport"/>.</summary>
-    public static readonly OptionSpec<string> DefaultOption = Option.Text("default-export", "", "Volume for clients that ask for the empty name; empty: none.", 0, 89);
+    public static readonly OptionSpec<string> DefaultOption = Option.Text("default-export", "", "Volume that a client gets who names none; empty for none.", 0, 89);
     /// <summary>See <see cref="MaxConnections"/>.</summary>
-    public static readonly OptionSpec<long> MaxConnectionsOption = Option.Integer("max-connections", "2048", 1, 65536, "Connections at once; further ones are closed at once.");
+    public static readonly OptionSpec<long> MaxConnectionsOption = Option.Integer("max-connections", "2048", 1, 65536, "Connections at once; further ones are closed.");
     /// <summary>See <see cref="MaxInFlight"/>.</summary>
-    public static readonly OptionSpec<long> MaxInFlightOption = Option.Integer("max-in-flight", "128", 1, 1024, "Requests of one connection under way; with so many it is not read.");
+    public static readonly OptionSpec<long> MaxInFlightOption = Option.Integer(
+        "max-in-flight", "128", 1, 1024, "Requests of one connection that are under way; with so many it is not read.");
     /// <summary>See <see cref="RequestDeadline"/>.</summary>
-    public static readonly OptionSpec<TimeSpan> DeadlineOption = Option.Duration("request-deadline", "0", TimeSpan.Zero, Day,
-        "After this long a request is answered with an I/O error although its outcome is unknown; what overlaps a change waits until it is known. 0: never, clients wait as long as the storage takes.");
+    public static readonly OptionSpec<TimeSpan> DeadlineOption = Option.Duration(
+        "deadline", "0s", TimeSpan.Zero, TimeSpan.FromDays(1),
+        "After this time a request is answered EIO although its outcome is not known; what overlaps a change waits until it is. 0: never; a client waits as long as the storage takes.");
     /// <summary>See <see cref="HandshakeTimeout"/>.</summary>
-    public static readonly OptionSpec<TimeSpan> HandshakeOption = Option.Duration("handshake-timeout", "10s", Millisecond, Day, "What a client may take for the handshake.");
+    public static readonly OptionSpec<TimeSpan> HandshakeOption = Option.Duration(
+        "handshake-timeout", "10s", TimeSpan.FromMilliseconds(100), TimeSpan.FromHours(1), "What a client may take for its handshake.");
     /// <summary>See <see cref="StallTimeout"/>.</summary>
-    public static readonly OptionSpec<TimeSpan> StallOption = Option.Duration("stall-timeout", "30s", Millisecond, Day,
-        "While others wait for slots or pages, a connection that holds some and does not move for this long is cut.");
+    public static readonly OptionSpec<TimeSpan> StallOption = Option.Duration(
+        "stall-timeout", "30s", TimeSpan.FromMilliseconds(100), TimeSpan.FromHours(1),
+        "While others wait for memory: a connection that holds some, and neither sends its payload nor takes its replies for so long, is cut.");
     /// <summary>See <see cref="Pages"/>.</summary>
     public static readonly OptionSpec<long> PagesOption = Option.Integer("pages", "8192", MinimumPages, 1 << 24, "Pages of 4 KiB for payload under way.");
 
     /// <summary>The rows for the peer's section of a configuration file.</summary>
     public static OptionSpec[] All { get; } =
     [
-        SocketOption, ListenOption, VolumesOption, ReadOnlyOption, DefaultOption, MaxConnectionsOption, MaxInFlightOption, DeadlineOption,
+        SocketOption, TcpOption, VolumesOption, ReadOnlyOption, DefaultOption, MaxConnectionsOption, MaxInFlightOption, DeadlineOption,
         HandshakeOption, StallOption, PagesOption,
     ];
 
     /// <summary>From a section of a configuration file whose table holds <see cref="All"/>.</summary>
-    /// <exception cref="ConfigException">The listen address is a name.</exception>
+    /// <exception cref="ConfigException">The address is a name.</exception>
     public static NbdOptions From(ConfigSection section)
     {
         IPEndPoint? tcp = null;
-        if (section.Get(ListenOption) is { } listen)
+        if (section.Get(TcpOption) is { } given)
         {
-            if (!IPAddress.TryParse(listen.Host, out var address)) throw section.Refuse(ListenOption, "an IP address and a port");
-            tcp = new IPEndPoint(address, listen.Port);
+            string host = given.Host == "localhost" ? "127.0.0.1" : given.Host;
+            tcp = IPAddress.TryParse(host, out var address) ? new IPEndPoint(address, given.Port)
+                : throw section.Refuse(TcpOption, "an IP address (or localhost) and a port");
         }
 
         return new NbdOptions

@@ -42,6 +42,42 @@ public sealed class DestageTests
     }
 
     [Fact]
+    public void WhatIsOnItsWayCountsAsDirtyAndAStoreThatDoesNotAnswerShowsAsStuck()
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        blocker.Hold = request => request.Op == XsegOp.Write;
+        rig.Write(1, "a", 0, Rig.Fill(4096, 1));
+        rig.World.RunFor(TimeSpan.FromSeconds(3));
+        var flush = rig.Start(() => rig.Client.IssueAsync(XsegOp.Flush, 1, ""));
+        rig.World.RunUntil(() => blocker.Held == 1, "destage");
+        Assert.False(Assert.Single(rig.Cached.Collect().Flows).Stuck);
+        rig.World.RunFor(TimeSpan.FromSeconds(4));
+        var stuck = rig.Cached.Collect();
+        Assert.Equal(1, stuck.DestageInFlight);
+        Assert.InRange(stuck.OldestDirtySeconds, 7, 7.5);
+        Assert.InRange(stuck.OldestDestageSeconds, 4, 4.5);
+        Assert.True(Assert.Single(stuck.Flows).Stuck);
+        blocker.Release();
+        rig.World.RunUntil(() => flush.IsCompleted, "flush");
+        var done = rig.Cached.Collect();
+        Assert.Equal((0, 0), (done.OldestDirtySeconds, done.OldestDestageSeconds));
+        Assert.False(Assert.Single(done.Flows).Stuck);
+    }
+
+    [Fact]
+    public void AFailedDestageDoesNotMakeDirtyDataYoung()
+    {
+        var (rig, blocker) = Make(Patient with { DirtyAge = TimeSpan.FromSeconds(1) });
+        using var _ = rig;
+        blocker.Fail = request => request.Op == XsegOp.Write ? XsegErrno.EIO : 0;
+        rig.Write(1, "a", 0, Rig.Fill(4096, 1));
+        rig.World.RunFor(TimeSpan.FromSeconds(20));
+        Assert.True(rig.Cached.Collect().DestageErrors > 1);
+        Assert.InRange(rig.Cached.Collect().OldestDirtySeconds, 19, 21);
+    }
+
+    [Fact]
     public void CompletionCleansOnlyTheVersionThatWasSent()
     {
         var (rig, blocker) = Make();

@@ -82,7 +82,7 @@ public sealed class BenchTests : IDisposable
     {
         string config = _chain.Write("c.conf", "[memd]\n[cached]\nsize = 32M\n[segment]\nspare = 4096\n");
         _chain.Start("up", "--config", config);
-        string[] range = ["--objects", "4", "--verify", "full", "--json"];
+        string[] range = ["--objects", "4", "--verify", "full", "--keep", "--json"];
         Assert.Equal(4096, _chain.Run(["bench", "--op", "write", .. range]).Good().Json.GetProperty("requests").GetInt64());
         var read = _chain.Run(["bench", "--op", "read", "--pattern", "seq", "--block-size", "64k", "--copy-out", .. range]).Good().Json;
         Assert.Equal(16L << 20, read.GetProperty("bytes").GetInt64());
@@ -97,5 +97,37 @@ public sealed class BenchTests : IDisposable
         var nobody = _chain.Run("bench", "--route", "nowhere", "--timeout", "300ms");
         Assert.Equal(1, nobody.Code);
         Assert.Contains("nobody serves the route 'nowhere'", nobody.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Objects_that_a_run_made_are_deleted_and_those_that_were_there_before_are_not()
+    {
+        string objects = Path.Combine(_chain.State, "objects/objects");
+        int Count() => Directory.EnumerateFiles(objects, "bench.*", SearchOption.AllDirectories).Count();
+        _chain.Start("up", "--config", _chain.Write("c.conf", "[filed]\n[cached]\nsize = 32M\n[segment]\nspare = 4096\n"));
+        _chain.Run("bench", "--op", "write", "--objects", "2", "--total", "1M").Good();
+        Assert.Equal(0, Count());
+        var kept = _chain.Run("bench", "--op", "write", "--objects", "2", "--total", "1M", "--keep", "--json").Good().Json;
+        Assert.Equal("rand", kept.GetProperty("pattern").GetString());
+        Assert.Equal(2, Count());
+        _chain.Run("bench", "--op", "mixed", "--objects", "4", "--total", "4M").Good();
+        Assert.Equal(2, Count());
+        _chain.Run("down").Good();
+    }
+
+    [Fact]
+    public void A_volume_is_not_overwritten_unless_that_is_said()
+    {
+        _chain.Start(["up", .. Chain.Small]);
+        foreach (string op in new[] { "write", "mixed" })
+        {
+            var refused = _chain.Run("bench", "--volume", "demo", "--op", op, "--total", "1M");
+            Assert.Equal(2, refused.Code);
+            Assert.Contains("--overwrite-data", refused.Error, StringComparison.Ordinal);
+        }
+
+        _chain.Run("bench", "--volume", "demo", "--op", "read", "--generation", "0", "--verify", "full").Good();
+        _chain.Run("bench", "--volume", "demo", "--op", "write", "--total", "1M", "--overwrite-data").Good();
+        _chain.Run("down").Good();
     }
 }

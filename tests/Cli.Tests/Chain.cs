@@ -99,7 +99,7 @@ internal sealed partial class Chain : IDisposable
     internal Outcome Fio(string volume, params string[] more) => Execute("fio", FioArguments(volume, more));
 
     private string[] FioArguments(string volume, string[] more) =>
-        ["--name=v", "--ioengine=nbd", $"--uri={Uri(volume)}", "--bs=4k", "--size=8m", "--iodepth=8", "--verify=crc32c", "--output-format=terse", .. more];
+        ["--name=v", "--ioengine=nbd", $"--uri={Uri(volume)}", "--bs=4k", "--size=8m", "--iodepth=8", "--verify=crc32c", "--verify_state_save=0", "--output-format=terse", .. more];
 
     public void Dispose()
     {

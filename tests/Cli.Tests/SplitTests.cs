@@ -68,6 +68,28 @@ public sealed class SplitTests : IDisposable
         Assert.False(Xseg.Memory.Segment.Exists(_chain.Segment));
     }
 
+    [Fact]
+    public void A_process_that_does_not_answer_is_named_and_not_waited_for()
+    {
+        var up = _chain.Start(["up", .. Chain.Small]);
+        var nowhere = _chain.Run("volume", "list", "--socket", "/nonexist.sock");
+        Assert.Equal(1, nowhere.Code);
+        Assert.Contains("/nonexist.sock", nowhere.Error, StringComparison.Ordinal);
+
+        Chain.Signal(up, Chain.SigStop);
+        foreach (string command in new[] { "cache stats", "volume list", "cache flush" })
+        {
+            var hung = _chain.Run(command.Split(' '));
+            Assert.Equal(1, hung.Code);
+            Assert.Contains("ETIMEDOUT", hung.Error, StringComparison.Ordinal);
+            Assert.Contains($"process {up.Id} ", hung.Error, StringComparison.Ordinal);
+        }
+
+        Chain.Signal(up, Chain.SigContinue);
+        _chain.Run("cache", "stats").Good();
+        _chain.Run("down").Good();
+    }
+
     private string? StateOf(string port) =>
         _chain.Run("segment", "ports", "--json").Good().Json.EnumerateArray().First(p => p.GetProperty("name").GetString() == port).GetProperty("state").GetString();
 }

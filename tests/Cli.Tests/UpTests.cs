@@ -138,7 +138,24 @@ public sealed class UpTests : IDisposable
     {
         var detached = _chain.Run(["up", "--detach", .. Chain.Small]);
         Assert.True(detached.Code == 0, detached.Error);
+        Assert.Contains($"--uri='{_chain.Uri("demo")}'", detached.Output, StringComparison.Ordinal);
+        Assert.Contains("archipelago down", detached.Output, StringComparison.Ordinal);
         Assert.Equal("64 MiB", _chain.Run("volume", "list").Good().Output.Split('\n')[1][4..].Trim().Split("  ")[0]);
+        Assert.Equal("up", _chain.Run("status", "--json").Good().Json.GetProperty("processes")[0].GetProperty("report").GetProperty("name").GetString());
+        // A line of the log says each value once.
+        Assert.DoesNotMatch("Peer=|Directory=|Pages=", File.ReadAllText(Path.Combine(_chain.State, "log")));
         _chain.Run("down").Good();
+    }
+
+    [Fact]
+    public void Up_and_down_tell_programs_what_they_did()
+    {
+        var up = _chain.Run(["up", "--detach", "--json", .. Chain.Small]).Good().Json;
+        Assert.Equal(_chain.Uri("demo"), up.GetProperty("volumes")[0].GetProperty("uris")[0].GetString());
+        _chain.Fio("demo", "--rw=write", "--do_verify=0").Good();
+        var down = _chain.Run("down", "--json").Good();
+        Assert.Equal(up.GetProperty("pid").GetInt32(), down.Json.GetProperty("ended")[0].GetProperty("pid").GetInt32());
+        string[] told = down.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(told.Select(line => line.Split(':')[0]).Distinct().Count(), told.Length);
     }
 }

@@ -17,7 +17,7 @@ public sealed class UsageTests : IDisposable
     [InlineData("[cached]\n\nsise = 1G\n", ":3: [cached] sise: expected", "did you mean size?")]
     [InlineData("[cahced]\n", ":1: ", "did you mean [cached]?")]
     [InlineData("[nbd]\ntcp = nowhere:0x\n", ":2: [nbd] tcp: expected", "nowhere")]
-    [InlineData("[memd]\n[filed]\n", "serves: expected a route that no other peer serves", "blocks")]
+    [InlineData("[memd]\n[filed]\n", ".conf:2: [filed] serves: expected a route that no other peer serves", "blocks")]
     public void A_bad_configuration_is_refused_with_file_line_key_and_what_was_expected(string text, string where, string what)
     {
         string file = _chain.Write("bad.conf", text);
@@ -33,11 +33,26 @@ public sealed class UsageTests : IDisposable
     }
 
     [Fact]
-    public void The_example_loads_when_its_sections_are_chosen()
+    public void The_example_means_what_up_does_without_a_file()
     {
-        string text = _chain.Run("config", "example").Good().Output;
-        string file = _chain.Write("example.conf", text.Replace("\n[memd]\n", "\n[memd]\nenabled = no\n", StringComparison.Ordinal).Replace("\n[radosd]\n", "\n[radosd]\nenabled = no\n", StringComparison.Ordinal));
-        Assert.Contains("filed, cached, vlmcd, nbd", _chain.Run("config", "check", "--config", file).Good().Error, StringComparison.Ordinal);
+        string file = _chain.Write("example.conf", _chain.Run("config", "example").Good().Output);
+        var check = _chain.Run("config", "check", "--config", file).Good();
+        Assert.Contains("starts filed, cached, vlmcd, nbd; not memd, radosd", check.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("[memd]", check.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Config_check_prints_what_is_in_force_and_where_it_comes_from()
+    {
+        var check = _chain.Run("config", "check", "--config", _chain.Write("c.conf", "[memd]\n[cached]\nsize = 1G\n"), "--set", "nbd.tcp=127.0.0.1:1").Good();
+        Assert.Contains($"socket = {_chain.State}/control.sock  # state directory", check.Output, StringComparison.Ordinal);
+        Assert.Contains($"directory = {_chain.Segment}  # state directory", check.Output, StringComparison.Ordinal);
+        Assert.Contains("c.conf:3", check.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("[filed]", check.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("[vlmcd]", check.Output, StringComparison.Ordinal);
+        var empty = _chain.Run("config", "check", "--config", _chain.Write("empty.conf", "")).Good();
+        Assert.Contains("starts no peer", empty.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("enabled = true", empty.Output, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -58,6 +73,31 @@ public sealed class UsageTests : IDisposable
     }
 
     [Theory]
+    [InlineData("foo", "there is no command 'foo': known are up, run")]
+    [InlineData("volume", "'volume' needs a command: create")]
+    [InlineData("volume creat x", "there is no command 'volume creat': known are create")]
+    [InlineData("--json", "--json: options come after the command")]
+    [InlineData("volume create .x 1G", "NAME: expected 1 to 89 of")]
+    [InlineData("volume info a/b", "NAME: expected 1 to 89 of")]
+    [InlineData("volume create x 1G --object-size 12k", "--object-size: expected a power of two")]
+    [InlineData("volume create x 1G --object-size 3k", "such as 4M")]
+    public void The_first_line_says_what_is_wrong(string arguments, string told)
+    {
+        var outcome = _chain.Run(arguments.Split(' '));
+        Assert.Equal(2, outcome.Code);
+        Assert.Contains(told, outcome.Error.Split('\n')[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Configurations_are_also_printed_as_JSON()
+    {
+        Assert.Contains(_chain.Run("config", "example", "--json").Good().Json.EnumerateArray(), s => s.GetProperty("name").GetString() == "cached");
+        var check = _chain.Run("config", "check", "--json", "--set", "cached.size=1G").Good().Json;
+        Assert.Equal(4, check.GetProperty("starts").GetArrayLength());
+        Assert.Equal("1G", check.GetProperty("sections").GetProperty("cached").GetProperty("size").GetProperty("value").GetString());
+    }
+
+    [Theory]
     [InlineData("status", 1)]
     [InlineData("down", 1)]
     [InlineData("volume list", 1)]
@@ -68,6 +108,27 @@ public sealed class UsageTests : IDisposable
         var outcome = _chain.Run(command.Split(' '));
         Assert.Equal(code, outcome.Code);
         Assert.Matches("nothing runs|no process|no segment", outcome.Output + outcome.Error);
+    }
+
+    [Fact]
+    public void A_state_directory_that_cannot_be_used_is_named_with_what_the_kernel_said()
+    {
+        string file = _chain.Write("file", "");
+        foreach (var (state, symbol) in new[] { (file, "ENOTDIR"), (file + "/below", "ENOENT"), ("/proc/foo", "ENOENT"), (Path.Combine(_chain.Root, new string('x', 300)), "ENAMETOOLONG") })
+        {
+            foreach (string[] more in (string[][])[[], ["--detach"]])
+            {
+                var outcome = _chain.Run(["up", "--state", state, "--set", $"control.socket={_chain.Root}/c", "--set", $"nbd.socket={_chain.Root}/n", .. more]);
+                Assert.Equal(1, outcome.Code);
+                Assert.Contains(symbol, outcome.Error, StringComparison.Ordinal);
+                Assert.Contains(state, outcome.Error, StringComparison.Ordinal);
+            }
+        }
+
+        var tooLong = _chain.Run("up", "--state", Path.Combine(_chain.Root, new string('x', 120)));
+        Assert.Equal(2, tooLong.Code);
+        Assert.DoesNotContain("--set", tooLong.Error, StringComparison.Ordinal);
+        Assert.Contains("state directory: [nbd] socket: expected a path of at most 107 bytes", tooLong.Error, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -18,8 +18,8 @@ public sealed class OptionsTests
     public void EveryOptionIsTakenOver()
     {
         var options = NbdOptions.From(Load(
-            "[peer.nbd]\nsocket = /run/n\nlisten = 127.0.0.1:7\nvolumes = v\nread-only = a, b\ndefault-export = d\nmax-connections = 3\n"
-            + "max-in-flight = 4\nrequest-deadline = 5s\nhandshake-timeout = 6s\nstall-timeout = 7s\npages = 800\n"));
+            "[peer.nbd]\nsocket = /run/n\ntcp = 127.0.0.1:7\nvolumes = v\nread-only = a, b\ndefault-export = d\nmax-connections = 3\n"
+            + "max-in-flight = 4\ndeadline = 5s\nhandshake-timeout = 6s\nstall-timeout = 7s\npages = 800\n"));
         Assert.Equal(["a", "b"], options.ReadOnlyExports);
         Assert.Equal("127.0.0.1:7", options.TcpAddress!.ToString());
         Assert.Equal(
@@ -30,7 +30,7 @@ public sealed class OptionsTests
 
     [Fact]
     public void AHostNameToListenOnIsRefused() =>
-        Assert.Throws<ConfigException>(() => NbdOptions.From(Load("[peer.nbd]\nlisten = example:7\n")));
+        Assert.Throws<ConfigException>(() => NbdOptions.From(Load("[peer.nbd]\ntcp = example:7\n")));
 
     [Fact]
     public async Task OptionsOutOfRangeAreRefusedAtStart()

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using Archipelago.Cli.Daemon;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Configuration;
 using Archipelago.Xseg;
@@ -30,9 +31,10 @@ internal sealed class CommandTree
         if (parsed.Action is PageAction page) return page.Invoke(parsed);
         if (parsed.Errors.Count > 0 || parsed.Action is null)
         {
-            foreach (var error in parsed.Errors) Invocation.Note("archipelago: " + error.Message);
             string path = Words(parsed.CommandResult.Command);
-            if (parsed.Errors.Count == 0) Invocation.Note($"archipelago: {(path.Length == 0 ? "a" : $"'{path}' needs a")} command is missing");
+            if (parsed.CommandResult.Command.Subcommands.Count > 0) Invocation.Note("archipelago: " + NoCommand(parsed, path));
+            else
+                foreach (var error in parsed.Errors) Invocation.Note("archipelago: " + error.Message);
             Invocation.Note($"Try 'archipelago {(path + " --help").TrimStart()}'.");
             return ExitCode.Usage;
         }
@@ -82,9 +84,9 @@ internal sealed class CommandTree
         {
             Invocation.Note("archipelago: ECANCELED: interrupted");
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileFault.Is(e))
         {
-            Invocation.Note($"archipelago: {(e is UnauthorizedAccessException ? "EACCES" : "EIO")}: {e.Message}");
+            Invocation.Note($"archipelago: {Errno.Name(FileFault.ErrnoOf(e))}: {e.Message}");
         }
 
         return ExitCode.Failed;
@@ -105,6 +107,16 @@ internal sealed class CommandTree
     };
 
     private HelpOption Help(CliCommand entry) => new("--help", "-h") { Action = new PageAction(() => HelpPage.Render(entry, _table)) };
+
+    /// <summary>What to say where the name of a command is missing or wrong.</summary>
+    private static string NoCommand(ParseResult parsed, string path)
+    {
+        string[] known = [.. parsed.CommandResult.Command.Subcommands.Select(c => c.Name)];
+        if (parsed.UnmatchedTokens.Count == 0) return $"{(path.Length == 0 ? "a command is missing" : $"'{path}' needs a command")}: {string.Join(", ", known)}";
+        string given = parsed.UnmatchedTokens[0];
+        return given.StartsWith('-') ? $"{given}: options come after the command: {string.Join(", ", known)}"
+            : $"there is no command '{$"{path} {given}".TrimStart()}': known are {string.Join(", ", known)}";
+    }
 
     private static string Words(Command command)
     {

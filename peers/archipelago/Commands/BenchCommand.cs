@@ -27,6 +27,8 @@ internal static class BenchCommand
         [
             "Sends requests to a peer of a running chain, or to peers on its own thread, and prints rate, latency percentiles, CPU time and allocations. "
                 + "The exit status is 1 if a request failed, if data was wrong, or if an assertion did not hold.",
+            "--op write and mixed write: to objects of their own, \"bench.\" and a number, which are deleted after the run unless --keep is said; or, with --volume and "
+                + "--overwrite-data, over the data of a volume, which is LOST.",
         ],
         Options =
         [
@@ -38,15 +40,15 @@ internal static class BenchCommand
         Examples =
         [
             "archipelago bench --op write --block-size 4k --depth 16 --verify full",
-            "archipelago bench --op read --seconds 10s --warm-up 1s --json",
-            "archipelago bench --volume demo --op mixed --pattern zipf --seconds 30s",
+            "archipelago bench --op write --keep && archipelago bench --op read --seconds 10s --warm-up 1s --json",
+            "archipelago bench --volume demo --op read --pattern zipf --seconds 30s",
             "archipelago bench --in-process memd --route blocks --op ping",
         ],
         Run = RunAsync,
     };
 
     private static CliOption Switch(OptionSpec option) => option.DefaultText == "true"
-        ? new CliOption("--no-" + option.Key, null, $"Does not do this: {option.Description}")
+        ? new CliOption("--no-" + option.Key, null, $"Leaves out: {char.ToLowerInvariant(option.Description[0])}{option.Description[1..]}")
         : new CliOption("--" + option.Key, null, option.Description);
 
     private static CliOption Valued(OptionSpec option) => new(

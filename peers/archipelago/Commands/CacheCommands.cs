@@ -14,7 +14,16 @@ internal static class CacheCommands
     internal static IEnumerable<CliCommand> Table(CliOption[] client) =>
     [
         new("cache", "the cache"),
-        new("cache stats", "show what is cached, in all and by volume") { Options = client, Run = StatsAsync },
+        new("cache stats", "show what is cached, in all and by volume")
+        {
+            Description =
+            [
+                "DEGRADED: yes if the store refused data of the volume, which then writes through until it takes some again; stuck if the store has not answered for "
+                    + $"{CachedPeer.StuckAfter.TotalSeconds:0} s. Nothing is lost by either.",
+            ],
+            Options = client,
+            Run = StatsAsync,
+        },
         new("cache flush", "make what was written stable in the store")
         {
             Arguments = [new("VOLUME", "Volume to flush; all if it is not given.", Minimum: 0)],
@@ -41,7 +50,7 @@ internal static class CacheCommands
 
     private static async Task<int> StatsAsync(Invocation invocation, CancellationToken cancel)
     {
-        Show(invocation, await AskCacheAsync(invocation, c => c.GetAsync("/v1/cache", CacheJson.Default.CacheStatistics, cancel)));
+        Show(invocation, await AskCacheAsync(invocation, c => c.GetAsync("/v1/cache", CacheJson.Default.CacheStatistics, cancel), Common.AnswerLimit));
         return ExitCode.Ok;
     }
 
@@ -73,8 +82,8 @@ internal static class CacheCommands
     }
 
     /// <summary>Of several processes only one hosts the cache; the others do not know the path.</summary>
-    private static Task<CacheStatistics> AskCacheAsync(Invocation invocation, Func<ControlClient, Task<CacheStatistics>> ask) =>
-        Common.AskHostAsync(invocation, ServiceName, ask, FlushLimit);
+    private static Task<CacheStatistics> AskCacheAsync(Invocation invocation, Func<ControlClient, Task<CacheStatistics>> ask, TimeSpan? limit = null) =>
+        Common.AskHostAsync(invocation, ServiceName, ask, limit ?? FlushLimit);
 
     private const string ServiceName = "cached";
 
@@ -95,7 +104,7 @@ internal static class CacheCommands
             ("reads", $"{Invocation.Number(s.Hits)} hits, {Invocation.Number(s.Misses)} misses ({Invocation.Number(100 * s.Hits / looks, "0.0")} % hits)"),
             ("writes", Invocation.Number(s.Writes)),
             ("evictions", Invocation.Number(s.Evictions)),
-            ("destaging", $"{Invocation.Number(s.DestageWrites)} writes, {Invocation.Size(s.DestagedBytes)}, {s.DestageInFlight} in flight, {Invocation.Number(s.DestageErrors)} errors"),
+            ("destaging", $"{Invocation.Number(s.DestageWrites)} writes, {Invocation.Size(s.DestagedBytes)}, {s.DestageInFlight} in flight{(s.OldestDestageSeconds > 0 ? $", oldest {Invocation.Number(s.OldestDestageSeconds, "0.0")} s" : "")}, {Invocation.Number(s.DestageErrors)} errors"),
             ("damage", $"quarantined {Invocation.Size(s.QuarantinedBytes)}; {Invocation.Number(s.DamagedPages)} page and {Invocation.Number(s.DamagedObjects)} object entries found damaged"));
         if (s.Flows.Count == 0) return;
         Invocation.Write("");
@@ -103,7 +112,7 @@ internal static class CacheCommands
             ["VOLUME", ">CACHED", ">DIRTY", "POLICY", "IN FORCE", "FLUSHED", "DEGRADED", ">HITS", ">MISSES", ">WRITES"],
             s.Flows.Select(f => (string[])
             [
-                f.Volume, Invocation.Size(f.CachedBytes), Invocation.Size(f.DirtyBytes), f.Policy, f.InForce, YesNo(f.HasFlushed), YesNo(f.Degraded),
+                f.Volume, Invocation.Size(f.CachedBytes), Invocation.Size(f.DirtyBytes), f.Policy, f.InForce, YesNo(f.HasFlushed), f.Stuck ? "stuck" : YesNo(f.Degraded),
                 Invocation.Number(f.Hits), Invocation.Number(f.Misses), Invocation.Number(f.Writes),
             ]));
     }

@@ -37,13 +37,14 @@ internal static class CommandTable
         new("config", "help with configuration files"),
         new("config example", "print a configuration file with every option and its default")
         {
+            Options = [Common.Json],
             Examples = ["archipelago config example > archipelago.conf"],
-            Run = (_, _) => ConfigCommands.Example(),
+            Run = (invocation, _) => ConfigCommands.Example(invocation),
         },
         new("config check", "check a configuration and print what is in force")
         {
             Description = ["Every fault is shown with file, line, section, key, what was expected and what was found. Exit status 2 if there is one."],
-            Options = Daemon,
+            Options = [.. Daemon, Common.Json],
             Run = ConfigCommands.CheckAsync,
         },
         new("completion", "completion for shells"),

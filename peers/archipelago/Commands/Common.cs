@@ -24,6 +24,9 @@ internal static class Common
 
     internal static readonly CliOption Socket = new("--socket", "PATH", "Control socket of the process to ask. Default: the processes of the state directory.");
 
+    /// <summary>What a living process takes at most to answer what it has at hand.</summary>
+    internal static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(5);
+
     internal static StateDirectory StateOf(Invocation invocation) =>
         new(invocation.Get("--state") ?? (Environment.GetEnvironmentVariable("ARCHIPELAGO_STATE") is { Length: > 0 } given ? given : null));
 
@@ -61,25 +64,41 @@ internal static class Common
             : new ErrnoException(Errno.ENOENT, $"nothing runs on state directory {state}; start it with `archipelago up --state {state}`");
     }
 
-    /// <summary>Asks the process that hosts a peer.</summary>
-    /// <exception cref="ErrnoException">ENOENT: no process hosts it.</exception>
+    /// <summary>Asks the process that hosts a peer. Which one that is each must say within <see cref="AnswerLimit"/>: a process that is alive does.</summary>
+    /// <exception cref="ErrnoException">ENOENT: no process hosts it. ETIMEDOUT: one that may be it is hung.</exception>
     internal static async Task<T> AskHostAsync<T>(Invocation invocation, string peer, Func<ControlClient, Task<T>> ask, TimeSpan limit)
     {
+        bool isGiven = invocation.Get("--socket") is not null;
+        ErrnoException? hung = null;
         foreach (string socket in Sockets(invocation))
         {
-            using var client = new ControlClient(socket) { Timeout = limit };
             try
             {
-                var report = await client.GetAsync("/v1/status", ControlJson.Default.StatusReport);
-                if (report.Sections.ContainsKey(peer)) return await ask(client);
+                using var probe = new ControlClient(socket) { Timeout = AnswerLimit };
+                var report = await probe.GetAsync("/v1/status", ControlJson.Default.StatusReport);
+                if (!report.Sections.ContainsKey(peer)) continue;
             }
-            catch (ErrnoException e) when (e.Errno == Errno.ENOENT && e.Message.Contains(socket, StringComparison.Ordinal))
+            catch (ErrnoException e) when (!isGiven && e.Errno == Errno.ENOENT)
             {
                 // A dead process's announcement.
+                continue;
             }
+            catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)
+            {
+                int pid = StateOf(invocation).Announced().FirstOrDefault(p => p.Socket == socket).Pid;
+                hung = new ErrnoException(
+                    Errno.ETIMEDOUT, $"the process {(pid > 0 ? $"{pid} " : "")}at {socket} does not answer within {AnswerLimit.TotalSeconds:0} s: it is stopped or hung; see `archipelago status`", e);
+                continue;
+            }
+
+            using var client = new ControlClient(socket) { Timeout = limit };
+            return await ask(client);
         }
 
-        throw new ErrnoException(Errno.ENOENT, $"no process of state directory {StateOf(invocation).Path} hosts {peer}; see `archipelago status`");
+        throw hung ?? new ErrnoException(
+            Errno.ENOENT,
+            isGiven ? $"the process at {invocation.Get("--socket")} does not host {peer}"
+                : $"no process of state directory {StateOf(invocation).Path} hosts {peer}; see `archipelago status`");
     }
 
     internal static IReadOnlyList<string> Sockets(Invocation invocation) =>

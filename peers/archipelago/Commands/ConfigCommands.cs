@@ -9,11 +9,20 @@ namespace Archipelago.Cli.Commands;
 /// <summary>`config` and `version`.</summary>
 internal static class ConfigCommands
 {
-    internal static Task<int> Example()
+    internal static Task<int> Example(Invocation invocation)
     {
-        Invocation.Write("# Configuration of archipelago. The sections of peers that are not wanted are to be removed: a peer runs if its section is there.");
+        if (invocation.Json)
+        {
+            IReadOnlyList<SectionView> sections = [.. DaemonConfig.Schema.Sections.Select(s => new SectionView(
+                s.Title, s.Summary, [.. s.Options.Select(o => new OptionView(o.Key, o.Placeholder, o.DefaultText, o.Expected, o.Description))]))];
+            Invocation.WriteJson(sections, DaemonJson.Default.IReadOnlyListSectionView);
+            return Task.FromResult(ExitCode.Ok);
+        }
+
+        Invocation.Write("# Configuration of archipelago. A peer runs if its section is there. This file runs what `archipelago up` does without one: remove the # in front");
+        Invocation.Write("# of an option to set it; for another store remove the # in front of its section and put one in front of [filed].");
         Invocation.Write("");
-        Console.Out.Write(ConfigHelp.Example(DaemonConfig.Schema.Sections));
+        Console.Out.Write(ConfigHelp.Example(DaemonConfig.Schema.Sections, DaemonConfig.IsNoDefault));
         return Task.FromResult(ExitCode.Ok);
     }
 
@@ -23,10 +32,21 @@ internal static class ConfigCommands
         var config = Common.ConfigOf(invocation, state);
         // Making the peers finds what only they can see; nothing is started.
         foreach (var kind in config.Enabled) _ = kind.Make(config.Config);
-        _ = config.Control("control");
+        _ = config.Control(DaemonConfig.UpName);
         _ = config.Metrics;
-        Console.Out.Write(config.Config.Describe());
-        Invocation.Note($"ok: {string.Join(", ", config.Enabled.Select(k => k.Name))}");
+        var off = PeerCatalogue.Kinds.Except(config.Enabled).ToList();
+        bool IsShown(ConfigSection section) => off.All(k => k.Name != section.Name);
+        if (invocation.Json)
+        {
+            var sections = config.WithDerived.Sections.Where(IsShown).ToDictionary(
+                s => s.Name, s => (IReadOnlyDictionary<string, ConfigEntry>)s.Values.ToDictionary(v => v.Key, v => new ConfigEntry(v.Value.Text, v.Value.Origin.ToString())));
+            Invocation.WriteJson(new ConfigView([.. config.Enabled.Select(k => k.Name)], sections), DaemonJson.Default.ConfigView);
+            return Task.FromResult(ExitCode.Ok);
+        }
+
+        Console.Out.Write(config.WithDerived.Describe(IsShown));
+        string runs = config.Enabled.Count == 0 ? "no peer" : string.Join(", ", config.Enabled.Select(k => k.Name));
+        Invocation.Note($"ok: `archipelago up` starts {runs}{(off.Count == 0 ? "" : $"; not {string.Join(", ", off.Select(k => k.Name))}")}");
         return Task.FromResult(ExitCode.Ok);
     }
 

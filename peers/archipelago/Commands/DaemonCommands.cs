@@ -5,6 +5,7 @@ using Archipelago.Cli.Peers;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Configuration;
 using Archipelago.Runtime.Control;
+using Archipelago.Vlmcd.Control;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
 using Spectre.Console;
@@ -32,7 +33,7 @@ internal static class DaemonCommands
                     + "After kill -9 or a crash the next start takes over the segment with all that was acknowledged.",
                 "A second `up` on the same state directory is refused.",
             ],
-            Options = [.. shared, Detach],
+            Options = [.. shared, Detach, Common.Json],
             Examples = ["archipelago up", "archipelago up --config /etc/archipelago.conf --detach", "archipelago up --set cached.size=4G --set reactor.core=1"],
             Run = UpAsync,
         },
@@ -51,7 +52,7 @@ internal static class DaemonCommands
                 + "and everything goes on as before."],
             Options =
             [
-                Common.State, Common.Socket,
+                Common.State, Common.Socket, Common.Json,
                 new("--keep-segment", null, "Leaves the segment, with its cached data, for the next start."),
                 new("--discard-dirty", null, "Does not wait for anything: ends the processes and removes the segment with the data in it that the store does not have. That data is LOST."),
                 new("--timeout", "DURATION", "How long the data may take to become stable. Default: the option drain-timeout of [up]."),
@@ -65,8 +66,8 @@ internal static class DaemonCommands
         using var state = Common.StateOf(invocation);
         var config = Common.ConfigOf(invocation, state);
         if (config.Enabled.Count == 0) throw new UsageException("the configuration starts no peer; add sections such as [filed], [cached], [vlmcd] and [nbd] (`archipelago config example`)");
-        if (invocation.Has("--detach")) return await DetachAsync(state, cancel);
-        var process = new PeerProcess(config, "control", config.Enabled, standsAlone: true);
+        if (invocation.Has("--detach")) return await DetachAsync(invocation, config, state, cancel);
+        var process = new PeerProcess(config, DaemonConfig.UpName, config.Enabled, standsAlone: true) { GreetsInJson = invocation.Json };
         state.Take(alone: true);
         return await process.RunAsync();
     }
@@ -81,10 +82,10 @@ internal static class DaemonCommands
         return await process.RunAsync();
     }
 
-    private static async Task<int> DetachAsync(StateDirectory state, CancellationToken cancel)
+    private static async Task<int> DetachAsync(Invocation invocation, DaemonConfig config, StateDirectory state, CancellationToken cancel)
     {
-        if (!state.IsFree()) state.Take(alone: true);
-        Directory.CreateDirectory(state.Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        // Made and found to be free here, where the user looks; the child takes it.
+        using (var taken = new StateDirectory(state.Path)) taken.Take(alone: true);
         long logStart = File.Exists(state.LogPath) ? new FileInfo(state.LogPath).Length : 0;
         string[] command = Environment.GetCommandLineArgs();
         string self = Environment.ProcessPath!;
@@ -105,10 +106,25 @@ internal static class DaemonCommands
             }
 
             // It says where it answers once all is ready.
-            if (!state.Announced().Any(p => p.Pid == process.Id)) continue;
-            Invocation.Write($"archipelago runs in the background: process {process.Id}, log {state.LogPath}");
+            if (state.Announced().FirstOrDefault(p => p.Pid == process.Id) is not { Pid: > 0 } running) continue;
+            var report = new UpReport(process.Id, running.Socket, config.State.Path, config.SegmentPath, state.LogPath, await VolumesAsync(config, running.Socket, cancel));
+            if (invocation.Json) Invocation.WriteJson(report, DaemonJson.Default.UpReport);
+            else
+            {
+                Greeting.Print(config, report);
+                Invocation.Write($"It runs in the background: process {process.Id}, log {state.LogPath}");
+            }
+
             return ExitCode.Ok;
         }
+    }
+
+    private static async Task<IReadOnlyList<VolumeUris>> VolumesAsync(DaemonConfig config, string socket, CancellationToken cancel)
+    {
+        if (config.Enabled.All(k => k.Name != "vlmcd")) return [];
+        using var client = new ControlClient(socket);
+        var list = await client.GetAsync("/v1/volumes", VlmcdJson.Default.VolumeList, cancel);
+        return [.. list.Volumes.Select(v => new VolumeUris(v.Name, Greeting.Uris(config, v.Name)))];
     }
 
     private static async Task<int> DownAsync(Invocation invocation, CancellationToken cancel)
@@ -119,20 +135,25 @@ internal static class DaemonCommands
         var request = new StopRequest(discard, invocation.Has("--keep-segment"), limit > TimeSpan.Zero ? limit.TotalSeconds : null);
         var processes = await ProcessesAsync(invocation);
         string segment = state.DefaultSegment;
+        string? removed = null;
+        var ended = new List<EndedProcess>();
         foreach (var (pid, socket, report) in processes)
         {
             if (report?.Sections["segment"]?["directory"]?.GetValue<string>() is { } path) segment = path;
             await StopOneAsync(socket, request, cancel);
             await WaitForEndAsync(pid, cancel);
-            Invocation.Write($"process {pid} ({report?.Name ?? "?"}) has ended");
+            ended.Add(new EndedProcess(pid, report?.Name ?? "?"));
+            if (!invocation.Json) Invocation.Write($"process {pid} ({report?.Name ?? "?"}) has ended");
         }
 
         if (discard && !request.KeepSegment && Segment.Exists(segment))
         {
             await DestroyAsync(segment, cancel);
-            Invocation.Write($"segment {segment} is removed");
+            removed = segment;
+            if (!invocation.Json) Invocation.Write($"segment {segment} is removed");
         }
 
+        if (invocation.Json) Invocation.WriteJson(new DownReport(ended, removed), DaemonJson.Default.DownReport);
         return ExitCode.Ok;
     }
 
@@ -162,16 +183,21 @@ internal static class DaemonCommands
     private static async Task StopOneAsync(string socket, StopRequest request, CancellationToken cancel)
     {
         using var client = new ControlClient(socket) { Timeout = TimeSpan.FromMinutes(5) };
-        async Task Follow(Action<string> tell)
+        async Task Follow(Action<string> tell, bool everyPoll)
         {
+            string last = "";
             await foreach (var step in client.StreamAsync("/v1/stop", request, DaemonJson.Default.StopRequest, DaemonJson.Default.StopStep, cancel))
+            {
+                if (step.Message == last && !everyPoll) continue;
+                last = step.Message;
                 tell(step.DirtyPages > 0 ? $"{step.Message}: {Invocation.Size(step.DirtyPages * 4096.0)} dirty" : step.Message);
+            }
         }
 
         try
         {
-            if (Console.IsErrorRedirected) await Follow(Invocation.Note);
-            else await Invocation.Terminal(error: true).Status().StartAsync("stopping", status => Follow(text => status.Status(Markup.Escape(text))));
+            if (Console.IsErrorRedirected) await Follow(Invocation.Note, everyPoll: false);
+            else await Invocation.Terminal(error: true).Status().StartAsync("stopping", status => Follow(text => status.Status(Markup.Escape(text)), everyPoll: true));
         }
         catch (ErrnoException e) when (request.DiscardDirty && e.Errno == Errno.ECONNRESET)
         {

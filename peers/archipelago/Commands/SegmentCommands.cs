@@ -36,7 +36,7 @@ internal static class SegmentCommands
         new("segment destroy", "remove a segment of which no peer lives")
         {
             Description = ["Refused while a peer lives, and if pages are dirty unless --discard-dirty is said."],
-            Options = [Common.State, Common.Segment, new("--discard-dirty", null, "Removes it although the store does not have all of its data. That data is LOST.")],
+            Options = [Common.State, Common.Segment, Common.Json, new("--discard-dirty", null, "Removes it although the store does not have all of its data. That data is LOST.")],
             Run = DestroyAsync,
         },
     ];
@@ -121,7 +121,8 @@ internal static class SegmentCommands
         string path = Common.SegmentPath(invocation);
         if (!invocation.Has("--discard-dirty")) RefuseDirty(path);
         SegmentOpener.Destroy(path);
-        Invocation.Write($"segment {path} is removed");
+        if (invocation.Json) Invocation.WriteJson(new DownReport([], path), DaemonJson.Default.DownReport);
+        else Invocation.Write($"segment {path} is removed");
         return Task.FromResult(ExitCode.Ok);
     }
 

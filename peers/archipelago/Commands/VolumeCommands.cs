@@ -5,6 +5,7 @@ using Archipelago.Runtime;
 using Archipelago.Runtime.Configuration;
 using Archipelago.Runtime.Control;
 using Archipelago.Vlmcd.Control;
+using Archipelago.Vlmcd.Format;
 
 namespace Archipelago.Cli.Commands;
 
@@ -45,12 +46,21 @@ internal static class VolumeCommands
         },
     ];
 
-    private static string PathOf(Invocation invocation) => "/v1/volumes/" + Uri.EscapeDataString(invocation.Argument("NAME"));
+    private static string PathOf(Invocation invocation) => "/v1/volumes/" + NameOf(invocation);
+
+    private static string NameOf(Invocation invocation)
+    {
+        string name = invocation.Argument("NAME");
+        return VolumeName.IsValid(System.Text.Encoding.UTF8.GetBytes(name)) ? name
+            : throw new UsageException($"NAME: expected {VolumeName.Expected}, found {ConfigError.Quote(name)}");
+    }
 
     private static async Task<int> CreateAsync(Invocation invocation, CancellationToken cancel)
     {
         long objectSize = invocation.Get("--object-size", new BytesType(4096, 4 << 20, 4096), 0);
-        var request = new VolumeCreate(invocation.Argument("NAME"), (ulong)invocation.Argument("SIZE", SizeType), objectSize == 0 ? null : (int)objectSize);
+        if (objectSize != 0 && !System.Numerics.BitOperations.IsPow2(objectSize))
+            throw new UsageException($"--object-size: expected a power of two from 4k to 4M, found {invocation.Get("--object-size")}");
+        var request = new VolumeCreate(NameOf(invocation), (ulong)invocation.Argument("SIZE", SizeType), objectSize == 0 ? null : (int)objectSize);
         return await ShowAsync(invocation, c => c.PostAsync("/v1/volumes", request, VlmcdJson.Default.VolumeCreate, VlmcdJson.Default.VolumeInfo, cancel));
     }
 
@@ -67,19 +77,23 @@ internal static class VolumeCommands
         return ExitCode.Ok;
     }
 
-    private static Task<int> InfoAsync(Invocation invocation, CancellationToken cancel) =>
-        ShowAsync(invocation, c => c.GetAsync(PathOf(invocation), VlmcdJson.Default.VolumeInfo, cancel));
+    private static Task<int> InfoAsync(Invocation invocation, CancellationToken cancel)
+    {
+        string path = PathOf(invocation);
+        return ShowAsync(invocation, c => c.GetAsync(path, VlmcdJson.Default.VolumeInfo, cancel));
+    }
 
     private static Task<int> ResizeAsync(Invocation invocation, CancellationToken cancel)
     {
         var size = (ulong)invocation.Argument("SIZE", SizeType);
         var json = VlmcdJson.Default;
+        string path = PathOf(invocation);
         return ShowAsync(invocation, async c =>
         {
-            var before = await c.GetAsync(PathOf(invocation), json.VolumeInfo, cancel);
+            var before = await c.GetAsync(path, json.VolumeInfo, cancel);
             if (size < before.Size && !invocation.Has("--shrink"))
                 throw new ErrnoException(Errno.EINVAL, $"volume '{before.Name}' has {Invocation.Size(before.Size)}; a smaller size loses what lies behind it: say --shrink if that is meant");
-            return await c.PutAsync(PathOf(invocation), new VolumeResize(size), json.VolumeResize, json.VolumeInfo, cancel);
+            return await c.PutAsync(path, new VolumeResize(size), json.VolumeResize, json.VolumeInfo, cancel);
         });
     }
 

@@ -66,13 +66,28 @@ internal sealed class DaemonConfig
 
     private static readonly SectionSpec Up = SectionSpec.Single("up", "Start and end of the process.", [FirstVolume, FirstVolumeSize, DrainTimeout]);
 
-    private DaemonConfig(Config config, StateDirectory state) => (Config, State) = (config, state);
+    private readonly ConfigSources _sources;
+
+    private DaemonConfig(Config config, ConfigSources sources, StateDirectory state) => (Config, _sources, State) = (config, sources, state);
+
+    /// <summary>Name of the process of <c>up</c>; those of <c>run</c> are named after their peers.</summary>
+    internal const string UpName = "up";
+
+    private const string OfState = "state directory";
 
     /// <summary>All tables.</summary>
     internal static ConfigSchema Schema { get; } = new(
         [Up, Segment, Reactor, LogOptions.Section, ControlOptions.Section, MetricsOptions.Section, .. PeerCatalogue.Kinds.Select(k => k.Section)]);
 
     internal Config Config { get; }
+    /// <summary>The same with what <c>up</c> takes from the state directory for its segment and its control socket, for people to read.</summary>
+    internal Config WithDerived => ConfigLoader.Load(
+        Schema,
+        _sources with
+        {
+            Derived = [.. _sources.Derived, ($"segment.{SegmentDirectory.Key}={SegmentPath}", OfState), ($"control.{ControlOptions.SocketOption.Key}={Control(UpName).SocketPath}", OfState)],
+        });
+
     internal StateDirectory State { get; }
     internal string SegmentPath => Config[Segment].Get(SegmentDirectory) is { Length: > 0 } path ? path : State.DefaultSegment;
     internal SegmentLock Lock => Config[Segment].Get(SegmentLocked);
@@ -94,7 +109,7 @@ internal sealed class DaemonConfig
     internal ControlOptions Control(string name)
     {
         var options = ControlOptions.From(Config);
-        return Config[ControlOptions.Section].IsSet(ControlOptions.SocketOption) ? options : options with { SocketPath = State.File(name == "control" ? "control.sock" : $"control.{name}.sock") };
+        return Config[ControlOptions.Section].IsSet(ControlOptions.SocketOption) ? options : options with { SocketPath = State.File(name == UpName ? "control.sock" : $"control.{name}.sock") };
     }
 
     /// <summary>Sizes of a new segment.</summary>
@@ -133,7 +148,7 @@ internal sealed class DaemonConfig
         };
         var config = ConfigLoader.Load(Schema, sources);
         // What depends on the state directory cannot be in the tables: it is set where nobody has set it.
-        string[] defaults =
+        (string, string)[] defaults =
         [
             .. from kind in PeerCatalogue.Kinds
                where kind.IsEnabled(config) || hosted.Contains(kind)
@@ -141,12 +156,16 @@ internal sealed class DaemonConfig
                from row in kind.StateDefaults
                let option = kind.Section.Options.First(o => o.Key == row.Key)
                where !section.IsSet(option)
-               select $"{kind.Name}.{row.Key}={row.Value(state.Path)}",
+               select ($"{kind.Name}.{row.Key}={row.Value(state.Path)}", OfState),
         ];
-        var complete = defaults.Length == 0 ? config : ConfigLoader.Load(Schema, sources with { Settings = [.. defaults, .. settings] });
-        RefuseSharedRoutes(complete);
-        return new DaemonConfig(complete, state);
+        if (defaults.Length > 0) config = ConfigLoader.Load(Schema, sources = sources with { Derived = defaults });
+        RefuseSharedRoutes(config);
+        return new DaemonConfig(config, sources, state);
     }
+
+    /// <summary>Whether a section is that of a peer that the embedded default does not run.</summary>
+    internal static bool IsNoDefault(SectionSpec section) =>
+        PeerCatalogue.Kinds.Any(k => k.Section == section) && !Embedded.Contains($"[{section.Kind}]", StringComparison.Ordinal);
 
     private static void RefuseSharedRoutes(Config config)
     {

@@ -3,6 +3,30 @@ using Archipelago.Runtime.Control;
 
 namespace Archipelago.Cli.Daemon;
 
+/// <summary>A volume and how the gateways name it.</summary>
+internal sealed record VolumeUris(string Name, IReadOnlyList<string> Uris);
+
+/// <summary>What `up` says when all runs. Log: null for a process in the foreground.</summary>
+internal sealed record UpReport(int Pid, string Socket, string State, string Segment, string? Log, IReadOnlyList<VolumeUris> Volumes);
+
+/// <summary>A process that `down` has ended.</summary>
+internal sealed record EndedProcess(int Pid, string Name);
+
+/// <summary>What `down` and `segment destroy` did: the segment that was removed by name, or null.</summary>
+internal sealed record DownReport(IReadOnlyList<EndedProcess> Ended, string? RemovedSegment);
+
+/// <summary>A value of a configuration and where it comes from.</summary>
+internal sealed record ConfigEntry(string Value, string From);
+
+/// <summary>A configuration in force, by section and key; and the peers that `up` starts.</summary>
+internal sealed record ConfigView(IReadOnlyList<string> Starts, IReadOnlyDictionary<string, IReadOnlyDictionary<string, ConfigEntry>> Sections);
+
+/// <summary>An option of a configuration. Default: null if it is required.</summary>
+internal sealed record OptionView(string Key, string Value, string? Default, string Accepts, string Description);
+
+/// <summary>A section of a configuration with all of its options.</summary>
+internal sealed record SectionView(string Name, string Summary, IReadOnlyList<OptionView> Options);
+
 /// <summary>What `down` asks for.</summary>
 internal sealed record StopRequest(bool DiscardDirty, bool KeepSegment, double? TimeoutSeconds);
 
@@ -63,5 +87,9 @@ internal sealed record FullStatus(string State, bool Running, IReadOnlyList<Proc
 [JsonSerializable(typeof(IReadOnlyList<RequestInfo>))]
 [JsonSerializable(typeof(FsckView))]
 [JsonSerializable(typeof(FullStatus))]
+[JsonSerializable(typeof(UpReport))]
+[JsonSerializable(typeof(DownReport))]
+[JsonSerializable(typeof(ConfigView))]
+[JsonSerializable(typeof(IReadOnlyList<SectionView>))]
 [JsonSerializable(typeof(Dictionary<string, string>))]
 internal sealed partial class DaemonJson : JsonSerializerContext;

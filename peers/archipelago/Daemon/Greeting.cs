@@ -9,12 +9,12 @@ internal static class Greeting
     internal static IReadOnlyList<string> Uris(DaemonConfig config, string volume) =>
         [.. PeerCatalogue.Kinds.Where(k => k.UriOf is not null && k.IsEnabled(config.Config)).SelectMany(k => k.UriOf!(config.Config[k.Section], volume))];
 
-    internal static void Print(DaemonConfig config, IReadOnlyList<string> volumes, string socket)
+    internal static void Print(DaemonConfig config, UpReport report)
     {
-        Console.Out.WriteLine($"archipelago {PeerProcess.Version} is up: state {config.State.Path}, segment {config.SegmentPath}, control socket {socket}");
-        foreach (string volume in volumes.Take(3))
+        Console.Out.WriteLine($"archipelago {PeerProcess.Version} is up: state {report.State}, segment {report.Segment}, control socket {report.Socket}");
+        foreach (var volume in report.Volumes.Take(3))
         {
-            foreach (string uri in Uris(config, volume)) Attach(volume, uri);
+            foreach (string uri in volume.Uris) Attach(volume.Name, uri);
         }
 
         string state = config.State.Path == StateDirectory.Default() ? "" : $" --state '{config.State.Path}'";
@@ -30,7 +30,7 @@ internal static class Greeting
               URI   {uri}
               info  qemu-img info '{uri}'
               qemu  qemu-system-x86_64 -m 512 -nographic -drive 'file={uri},format=raw,if=virtio'
-              fio   fio --name={volume} --ioengine=nbd --uri='{uri}' --rw=randrw --bs=4k --size=64m --iodepth=16 --verify=crc32c
+              fio   fio --name={volume} --ioengine=nbd --uri='{uri}' --rw=randrw --bs=4k --size=64m --iodepth=16 --verify=crc32c --verify_state_save=0
             """);
     }
 }

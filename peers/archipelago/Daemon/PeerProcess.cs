@@ -48,6 +48,9 @@ internal sealed partial class PeerProcess
         _status = new ProcessStatus(name, Version, SystemClock.Instance);
     }
 
+    /// <summary>What <c>up</c> says when all runs is for programs.</summary>
+    internal bool GreetsInJson { get; init; }
+
     /// <summary>Version of this build.</summary>
     internal static string Version { get; } = typeof(PeerProcess).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
 
@@ -77,7 +80,7 @@ internal sealed partial class PeerProcess
             _status.State = "running";
             _manager.Ready();
             _log.LogInformation("running: {Peers}; control plane {Socket}", string.Join(", ", _made.Select(m => m.Kind.Name)), control.SocketPath);
-            if (_standsAlone) Greeting.Print(_config, await VolumeNamesAsync(), control.SocketPath);
+            if (_standsAlone) await GreetAsync(control.SocketPath);
             // Last: whoever waits for the start sees it by this.
             _config.State.Announce(control.SocketPath);
             using var watchdog = StartWatchdog();
@@ -97,6 +100,14 @@ internal sealed partial class PeerProcess
         }
 
         return CommandLine.ExitCode.Ok;
+    }
+
+    private async Task GreetAsync(string socket)
+    {
+        var volumes = (await VolumeNamesAsync()).Select(v => new VolumeUris(v, Greeting.Uris(_config, v)));
+        var report = new UpReport(Environment.ProcessId, socket, _config.State.Path, _config.SegmentPath, null, [.. volumes]);
+        if (GreetsInJson) CommandLine.Invocation.WriteJson(report, DaemonJson.Default.UpReport);
+        else Greeting.Print(_config, report);
     }
 
     private async Task StartPeersAsync()

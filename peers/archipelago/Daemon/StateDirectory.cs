@@ -43,8 +43,17 @@ internal sealed partial class StateDirectory : IDisposable
     /// <exception cref="ErrnoException">EBUSY: somebody else runs here.</exception>
     internal void Take(bool alone)
     {
-        Directory.CreateDirectory(Path, OwnerOnly);
-        _lock = TryLock(alone);
+        if (System.IO.File.Exists(Path)) throw new ErrnoException(Errno.ENOTDIR, $"{Path} is a file; --state names a directory");
+        try
+        {
+            Directory.CreateDirectory(Path, OwnerOnly);
+            _lock = TryLock(alone);
+        }
+        catch (Exception e) when (FileFault.Is(e))
+        {
+            throw FileFault.Tell(e, $"the state directory {Path} cannot be used; choose another with --state");
+        }
+
         if (_lock is null)
         {
             string who = string.Join(", ", Announced().Select(p => p.Pid));
@@ -67,8 +76,15 @@ internal sealed partial class StateDirectory : IDisposable
     internal void Announce(string socket)
     {
         _announcement = File($"process.{Environment.ProcessId}");
-        System.IO.File.WriteAllText(_announcement + ".new", socket + "\n");
-        System.IO.File.Move(_announcement + ".new", _announcement, overwrite: true);
+        try
+        {
+            System.IO.File.WriteAllText(_announcement + ".new", socket + "\n");
+            System.IO.File.Move(_announcement + ".new", _announcement, overwrite: true);
+        }
+        catch (Exception e) when (FileFault.Is(e))
+        {
+            throw FileFault.Tell(e, $"{_announcement} cannot be written");
+        }
     }
 
     /// <summary>The processes that have said where they answer; some may be dead.</summary>

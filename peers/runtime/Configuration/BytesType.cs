@@ -15,7 +15,7 @@ public sealed class BytesType(long min, long max, long multiple = 1) : OptionTyp
 
     /// <inheritdoc/>
     public override string Expected =>
-        $"a size from {Format(min)} to {Format(max)}" + (multiple > 1 ? $" in steps of {Format(multiple)}" : "") + ", such as 64M";
+        $"a size from {Format(min)} to {Format(max)}" + (multiple > 1 ? $" in steps of {Format(multiple)}" : "") + $", such as {Format(Math.Clamp(64 << 20, min, max))}";
 
     /// <inheritdoc/>
     public override bool TryParse(string text, string baseDirectory, out long value, out string? why)

@@ -37,11 +37,12 @@ public sealed class Config
     /// <summary>The written sections of a kind (<c>peer</c>), whatever their variant.</summary>
     public IEnumerable<ConfigSection> AllOfKind(string kind) => Sections.Where(s => s.Spec.IsNamed && s.Spec.Kind == kind);
 
-    /// <summary>All values in force as a configuration file, each with its origin as a comment: <c>archipelago config show</c>.</summary>
-    public string Describe()
+    /// <summary>All values in force as a configuration file, each with its origin as a comment: <c>archipelago config check</c>.</summary>
+    /// <param name="isShown">Which sections; null for all.</param>
+    public string Describe(Func<ConfigSection, bool>? isShown = null)
     {
         var text = new StringBuilder();
-        foreach (ConfigSection section in Sections)
+        foreach (ConfigSection section in Sections.Where(s => isShown?.Invoke(s) ?? true))
         {
             text.Append(text.Length > 0 ? "\n" : "").Append('[').Append(section.Name).Append("]\n");
             foreach ((string key, ConfigValue value) in section.Values)

@@ -45,16 +45,17 @@ public static class ConfigHelp
 
     /// <summary>
     /// A configuration file that says everything by comments: every option with its default, commented out. It loads as it is, and
-    /// means the defaults; single sections are open, so that an option is set by removing its <c>#</c>; named ones are commented out.
+    /// means the defaults; single sections are open, so that an option is set by removing its <c>#</c>; named ones, and those that
+    /// <paramref name="isClosed"/> picks, are commented out.
     /// </summary>
-    public static string Example(IEnumerable<SectionSpec> sections)
+    public static string Example(IEnumerable<SectionSpec> sections, Func<SectionSpec, bool>? isClosed = null)
     {
         var file = new StringBuilder();
         foreach (SectionSpec section in sections)
         {
             file.Append(file.Length > 0 ? "\n" : "");
             Wrap(file, section.Summary, "# ");
-            file.Append(section.IsNamed ? "#[" : "[").Append(section.Title.Replace("NAME", "name", StringComparison.Ordinal)).Append("]\n");
+            file.Append(section.IsNamed || isClosed?.Invoke(section) == true ? "#[" : "[").Append(section.Title.Replace("NAME", "name", StringComparison.Ordinal)).Append("]\n");
             foreach (OptionSpec option in Rows(section))
             {
                 file.Append('\n');

@@ -28,6 +28,7 @@ public sealed class ConfigLoader
         loader.AddFile();
         IReadOnlyList<Assignment> settings = loader.ReadSettings();
         loader.ChooseTables(settings);
+        loader.ApplySettings(loader.ReadDerived());
         loader.ApplyFile();
         loader.ApplyEnvironment();
         loader.ApplySettings(settings);
@@ -61,10 +62,19 @@ public sealed class ConfigLoader
             }
 
             SectionDraft draft = FindOrAdd(section.Name, section.Origin);
-            draft.IsWritten = true;
+            draft.Write(section.Origin);
             draft.Entries = section.Entries;
         }
     }
+
+    // By the program, so well-formed: a fault in one is in the value, and the origin says where that comes from.
+    private Assignment[] ReadDerived() =>
+    [
+        .. from row in _sources.Derived
+           let target = row.Setting[..row.Setting.IndexOf('=')]
+           let dot = target.LastIndexOf('.')
+           select new Assignment(target[..dot], target[(dot + 1)..], row.Setting[(target.Length + 1)..], new ConfigOrigin(row.From)),
+    ];
 
     private List<Assignment> ReadSettings()
     {
@@ -87,7 +97,7 @@ public sealed class ConfigLoader
             }
             else
             {
-                FindOrAdd(section, origin).IsWritten = true;
+                FindOrAdd(section, origin).Write(origin);
                 settings.Add(new Assignment(section, key, setting[(equals + 1)..].Trim(), origin));
             }
         }
@@ -171,7 +181,7 @@ public sealed class ConfigLoader
             switch (targets)
             {
                 case [(SectionDraft draft, string key)]:
-                    draft.IsWritten = true;
+                    draft.Write(origin);
                     draft.Set(key, value, _sources.WorkingDirectory, origin, _errors);
                     break;
                 case [] when _drafts.Exists(d => d.Spec is null && name.StartsWith(ConfigNames.Variable(d.Name, ""), StringComparison.Ordinal)):

@@ -4,12 +4,14 @@ namespace Archipelago.Runtime.Configuration;
 public sealed class ConfigSection
 {
     private readonly IReadOnlyDictionary<string, ConfigValue> _values;
+    private readonly ConfigOrigin _origin;
 
-    internal ConfigSection(string name, SectionSpec spec, bool written, IReadOnlyDictionary<string, ConfigValue> values)
+    internal ConfigSection(string name, SectionSpec spec, bool written, ConfigOrigin origin, IReadOnlyDictionary<string, ConfigValue> values)
     {
         Name = name;
         Spec = spec;
         IsWritten = written;
+        _origin = origin;
         _values = values;
     }
 
@@ -51,10 +53,11 @@ public sealed class ConfigSection
     public bool IsSet(OptionSpec option) => Find(option).Origin != ConfigOrigin.Default;
 
     /// <summary>
-    /// A fault that only a peer can see (two options that contradict each other), told as any other: with the place of the option.
+    /// A fault that only a peer can see (two options that contradict each other), told as any other: with the place of the option, or of the section
+    /// if nobody has written the option.
     /// </summary>
     public ConfigException Refuse(OptionSpec option, string expected) =>
-        new([new ConfigError(Origin(option), Name, option.Key, expected, ConfigError.Quote(Find(option).Text))]);
+        new([new ConfigError(IsSet(option) ? Origin(option) : _origin, Name, option.Key, expected, ConfigError.Quote(Find(option).Text))]);
 
     private ConfigValue Find(OptionSpec option) =>
         Spec.Keys.TryGetValue(option.Key, out OptionSpec? own) && ReferenceEquals(own, option)

@@ -26,6 +26,12 @@ public sealed record ConfigSources
     /// <summary>The arguments of <c>--set</c>: <c>section.key=value</c> or <c>kind.name.key=value</c>.</summary>
     public IReadOnlyList<string> Settings { get; init; } = [];
 
+    /// <summary>
+    /// Values that the program derives from something else than a configuration, and from what, for error texts. They are written as
+    /// <see cref="Settings"/> are and go over nothing but defaults; their sections do not count as written.
+    /// </summary>
+    public IReadOnlyList<(string Setting, string From)> Derived { get; init; } = [];
+
     /// <summary>Where relative paths from the environment and the command line begin.</summary>
     public string WorkingDirectory { get; init; } = System.Environment.CurrentDirectory;
 

@@ -12,13 +12,20 @@ internal sealed class SectionDraft(string name, ConfigOrigin origin)
 
     public string Instance => name[(name.IndexOf('.') + 1)..];
 
-    public ConfigOrigin Origin => origin;
+    /// <summary>Where it was first written.</summary>
+    public ConfigOrigin Origin { get; private set; } = origin;
 
     public SectionSpec? Spec { get; set; }
 
-    public bool IsWritten { get; set; }
+    public bool IsWritten { get; private set; }
 
     public IReadOnlyList<IniEntry> Entries { get; set; } = [];
+
+    public void Write(ConfigOrigin from)
+    {
+        if (!IsWritten) Origin = from;
+        IsWritten = true;
+    }
 
     public void Set(string key, string text, string baseDirectory, ConfigOrigin from, List<ConfigError> errors)
     {
@@ -104,6 +111,6 @@ internal sealed class SectionDraft(string name, ConfigOrigin origin)
             all.Add(key, value);
         }
 
-        return new ConfigSection(name, spec, IsWritten, all);
+        return new ConfigSection(name, spec, IsWritten, Origin, all);
     }
 }

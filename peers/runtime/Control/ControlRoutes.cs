@@ -98,7 +98,7 @@ public static class ControlRoutes
         }
         catch (JsonException e)
         {
-            throw new ErrnoException(Errno.EINVAL, $"the body is not the JSON expected here: {e.Message}", e);
+            throw new ErrnoException(Errno.EINVAL, $"the body is not the JSON expected here: {JsonFault.Describe(e, type)}", e);
         }
     }
 

@@ -132,8 +132,16 @@ internal sealed partial class ControlSocket : IDisposable
                 $"control socket {path}: {who} serves it; stop that one with `archipelago down`, or choose another path ([control] socket)");
         }
 
-        RandomAccess.SetLength(file, 0);
-        RandomAccess.Write(file, Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"), 0);
+        try
+        {
+            RandomAccess.SetLength(file, 0);
+            RandomAccess.Write(file, Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"), 0);
+        }
+        catch (IOException e)
+        {
+            int errno = e.HResult is > 0 and < 4096 ? e.HResult : Errno.EIO;
+            throw new ErrnoException(errno, $"control socket {path}: cannot write {path}.lock: {Errno.Describe(errno)}", e);
+        }
     }
 
     private static void RemoveStale(string path)

@@ -91,19 +91,36 @@ internal static class LogLine
         return Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
-    /// <summary>The values of a state or scope, without the template.</summary>
-    public static void Collect(List<KeyValuePair<string, object?>> values, object? state)
+    /// <summary>The values of a state or scope, without the template; without <paramref name="all"/> those that the message does not say already.</summary>
+    public static void Collect(List<KeyValuePair<string, object?>> values, object? state, bool all)
     {
-        if (state is IEnumerable<KeyValuePair<string, object?>> pairs)
+        if (state is not IEnumerable<KeyValuePair<string, object?>> pairs)
         {
-            foreach (KeyValuePair<string, object?> pair in pairs)
+            return;
+        }
+
+        string template = all ? "" : pairs.FirstOrDefault(p => p.Key == OriginalFormat).Value as string ?? "";
+        foreach (KeyValuePair<string, object?> pair in pairs)
+        {
+            if (pair.Key != OriginalFormat && !IsIn(template, pair.Key))
             {
-                if (pair.Key != OriginalFormat)
-                {
-                    values.Add(pair);
-                }
+                values.Add(pair);
             }
         }
+    }
+
+    private static bool IsIn(string template, string key)
+    {
+        for (int at = template.IndexOf('{'); at >= 0; at = template.IndexOf('{', at + 1))
+        {
+            ReadOnlySpan<char> rest = template.AsSpan(at + 1);
+            if (rest.StartsWith(key, StringComparison.Ordinal) && rest.Length > key.Length && rest[key.Length] is ('}' or ':' or ','))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private static string Time(DateTimeOffset time) => time.UtcDateTime.ToString(TimeFormat, CultureInfo.InvariantCulture);

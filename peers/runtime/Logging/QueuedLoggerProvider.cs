@@ -6,7 +6,7 @@ namespace Archipelago.Runtime.Logging;
 
 /// <summary>
 /// Loggers that render an event on the thread that logs and hand the line to a <see cref="LogWriter"/>, so that no thread waits for
-/// standard error. Values of scopes come after those of the event. Times are those of the clock, virtual ones included.
+/// standard error. As text: the message, then what it does not say, values of scopes last. Times are those of the clock, virtual ones included.
 /// </summary>
 [ProviderAlias("Archipelago")]
 public sealed class QueuedLoggerProvider(LogWriter writer, LogOptions options, IClock clock) : ILoggerProvider, ISupportExternalScope
@@ -27,8 +27,9 @@ public sealed class QueuedLoggerProvider(LogWriter writer, LogOptions options, I
     private void Emit(LogLevel level, string category, string message, object? state, Exception? error)
     {
         var values = new List<KeyValuePair<string, object?>>();
-        LogLine.Collect(values, state);
-        _scopes?.ForEachScope(static (scope, list) => LogLine.Collect(list, scope), values);
+        // A line for people says each value once; JSON has all of them as members.
+        LogLine.Collect(values, state, all: options.Format == LogFormat.Json);
+        _scopes?.ForEachScope(static (scope, list) => LogLine.Collect(list, scope, all: true), values);
         var entry = new LogEvent(clock.UtcNow, level, category, message, values, error);
         writer.Post(level, options.Format == LogFormat.Json ? LogLine.Json(entry) : LogLine.Text(entry));
     }
