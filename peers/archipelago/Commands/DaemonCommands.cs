@@ -53,7 +53,7 @@ internal static class DaemonCommands
             [
                 Common.State, Common.Socket,
                 new("--keep-segment", null, "Leaves the segment, with its cached data, for the next start."),
-                new("--discard-dirty", null, "Does not wait for anything: ends the processes and removes the segment with the data in it that the store does not have. That data is LOST."),
+                new("--discard-dirty", null, "Does not wait for anything: ends the processes and removes the segment with the data in it that the store does not have, also that of a former run. That data is LOST."),
                 new("--timeout", "DURATION", "How long the data may take to become stable. Default: the option drain-timeout of [up]."),
             ],
             Run = DownAsync,
@@ -119,6 +119,7 @@ internal static class DaemonCommands
         var request = new StopRequest(discard, invocation.Has("--keep-segment"), limit > TimeSpan.Zero ? limit.TotalSeconds : null);
         var processes = await ProcessesAsync(invocation);
         string segment = state.DefaultSegment;
+        if (processes.Count == 0) RefuseNothingRuns(invocation, state, segment, discard);
         foreach (var (pid, socket, report) in processes)
         {
             if (report?.Sections["segment"]?["directory"]?.GetValue<string>() is { } path) segment = path;
@@ -136,6 +137,20 @@ internal static class DaemonCommands
         return ExitCode.Ok;
     }
 
+    /// <summary>Nothing is there to be stopped. What a former run has left is removed only if its loss is asked for by name.</summary>
+    private static void RefuseNothingRuns(Invocation invocation, StateDirectory state, string path, bool discard)
+    {
+        long? dirty = null;
+        if (Segment.Exists(path))
+        {
+            if (discard && !invocation.Has("--keep-segment")) return;
+            using var segment = Segment.Join(path);
+            dirty = segment.DirtyPages();
+        }
+
+        throw new ErrnoException(Errno.ENOENT, StatusCommand.NothingRuns(state.Path, dirty) + (dirty is null ? "" : ", `archipelago down --discard-dirty` removes it"));
+    }
+
     /// <summary>The processes, from the gateway down.</summary>
     private static async Task<IReadOnlyList<(int Pid, string Socket, StatusReport? Report)>> ProcessesAsync(Invocation invocation)
     {
@@ -149,13 +164,12 @@ internal static class DaemonCommands
                 int rank = PeerCatalogue.Kinds.Select((kind, at) => report.Sections.ContainsKey(kind.Name) ? at : -1).Max();
                 found.Add((report.Pid, socket, report, rank));
             }
-            catch (ErrnoException e) when (e.Errno == Errno.ENOENT)
+            catch (ErrnoException e) when (e.Errno == Errno.ENOENT && invocation.Get("--socket") is null)
             {
-                // A dead process's announcement.
+                // It has just ended.
             }
         }
 
-        if (found.Count == 0) await Common.AskAsync<int>(invocation, _ => throw new InvalidOperationException("nobody is there to be asked"));
         return [.. found.OrderByDescending(p => p.Rank).Select(p => (p.Pid, p.Socket, p.Report))];
     }
 
