@@ -1,5 +1,6 @@
 using Archipelago.Cached;
 using Archipelago.Vlmcd;
+using Archipelago.Xseg.Memory;
 
 namespace Archipelago.Cli.Peers;
 
@@ -14,7 +15,10 @@ internal static class ServiceKinds
             var options = CachedOptions.From(section);
             var peer = new CachedPeer(options);
             return new MadePeer(peer) { Pages = options.Pages, KeepsCachePages = true, Endpoints = peer };
-        });
+        })
+    {
+        Store = (_, section) => new StoreClaim("", $"route '{section.Get(CachedOptions.BlocksOption)}'"),
+    };
 
     internal static PeerKind Vlmcd { get; } = new(
         "vlmcd", "Volumes: cuts each into objects and passes their requests on.",
