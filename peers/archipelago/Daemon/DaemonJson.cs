@@ -3,8 +3,8 @@ using Archipelago.Runtime.Control;
 
 namespace Archipelago.Cli.Daemon;
 
-/// <summary>What `down` asks for.</summary>
-internal sealed record StopRequest(bool DiscardDirty, bool KeepSegment, double? TimeoutSeconds);
+/// <summary>What `down` asks for. CheckOnly: makes the data stable and asks whoever is needed for the end, and stops nothing.</summary>
+internal sealed record StopRequest(bool DiscardDirty, bool KeepSegment, double? TimeoutSeconds, bool CheckOnly = false);
 
 /// <summary>A step of `down`.</summary>
 internal sealed record StopStep(string Message, long DirtyPages);

@@ -61,6 +61,7 @@ internal static class NbdKind
             };
         })
     {
+        Uses = Route,
         StateDefaults = [("socket", state => Path.Combine(state, "nbd.sock"))],
         UriOf = Uris,
     };

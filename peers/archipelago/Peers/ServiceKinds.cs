@@ -17,6 +17,7 @@ internal static class ServiceKinds
             return new MadePeer(peer) { Pages = options.Pages, KeepsCachePages = true, Endpoints = peer };
         })
     {
+        Uses = CachedOptions.BlocksOption,
         Store = (_, section) => new StoreClaim("", $"route '{section.Get(CachedOptions.BlocksOption)}'"),
     };
 
@@ -27,5 +28,8 @@ internal static class ServiceKinds
         {
             var peer = new VlmcdPeer(VlmcdOptions.From(section));
             return new MadePeer(peer) { Pages = kind.ShareOf(section), Endpoints = peer };
-        });
+        })
+    {
+        Uses = VlmcdOptions.BlocksOption,
+    };
 }
