@@ -19,6 +19,7 @@ internal sealed partial class Chain : IDisposable
     internal const int SigKill = 9, SigTerm = 15, SigContinue = 18, SigStop = 19;
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(90);
     private readonly List<Process> _started = [];
+    private readonly List<int> _unreaped = [];
     private readonly StringBuilder _log = new();
 
     /// <summary>Small enough to be made at once.</summary>
@@ -84,6 +85,30 @@ internal sealed partial class Chain : IDisposable
         return process.HasExited ? throw new InvalidOperationException($"{string.Join(' ', arguments)} ended with {process.ExitCode}\n{Log}") : process;
     }
 
+    /// <summary>As <see cref="Start"/>, by a parent that never waits for its child, as in some containers: dead, it stays a zombie. Returns its pid.</summary>
+    internal int StartUnreaped(params string[] arguments)
+    {
+        string[] Announced() => Directory.Exists(State) ? Directory.GetFiles(State, "process.*") : [];
+        string[] before = Announced();
+        _started.Add(Process.Start(StartInfo("/bin/sh", ["-c", "\"$0\" \"$@\" & echo $! >\"$STARTED\"; exec sleep 600", Executable, .. arguments]))!);
+        string started = Path.Combine(Root, "started");
+        WaitFor(() => File.Exists(started) && File.ReadAllText(started).EndsWith('\n'), "the shell");
+        int pid = int.Parse(File.ReadAllText(started), System.Globalization.CultureInfo.InvariantCulture);
+        File.Delete(started);
+        _unreaped.Add(pid);
+        WaitFor(() => Announced().Except(before).Any(file => file.EndsWith($".{pid}", StringComparison.Ordinal)), $"the start of {string.Join(' ', arguments)}");
+        return pid;
+    }
+
+    /// <summary>Kills such a process, and waits until only its entry in the process table is left.</summary>
+    internal void KillUnreaped(int pid)
+    {
+        _ = kill(pid, SigKill);
+        // Its threads end one by one; the kernel lists those that live.
+        WaitFor(() => File.ReadAllText($"/proc/{pid}/stat").Split(')')[^1].TrimStart().StartsWith('Z') && Directory.GetDirectories($"/proc/{pid}/task").Length == 1, "the end of the killed process");
+        _unreaped.Remove(pid);
+    }
+
     internal void WaitFor(Func<bool> condition, string what)
     {
         var waited = Stopwatch.StartNew();
@@ -103,6 +128,7 @@ internal sealed partial class Chain : IDisposable
 
     public void Dispose()
     {
+        foreach (int pid in _unreaped) _ = kill(pid, SigKill);
         foreach (var process in _started)
         {
             if (!process.HasExited) process.Kill();
@@ -125,6 +151,7 @@ internal sealed partial class Chain : IDisposable
         var start = new ProcessStartInfo(program) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true, WorkingDirectory = Root };
         foreach (string argument in arguments) start.ArgumentList.Add(argument);
         start.Environment["ARCHIPELAGO_STATE"] = State;
+        start.Environment["STARTED"] = Path.Combine(Root, "started");
         if (!CountsQuickDeaths) start.Environment["ARCHIPELAGO_SEGMENT_QUICK_DEATH"] = "0";
         return start;
     }

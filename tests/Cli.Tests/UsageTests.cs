@@ -18,6 +18,9 @@ public sealed class UsageTests : IDisposable
     [InlineData("[cahced]\n", ":1: ", "did you mean [cached]?")]
     [InlineData("[nbd]\ntcp = nowhere:0x\n", ":2: [nbd] tcp: expected", "nowhere")]
     [InlineData("[memd]\n[filed]\n", ".conf:2: [filed] serves: expected a route that no other peer serves", "blocks")]
+    [InlineData("[vlmcd]\n[nbd]\n", "[vlmcd] blocks: expected a route that a peer of this configuration serves", "\"cache\"")]
+    [InlineData("[memd]\n[vlmcd]\nblocks = blcks\n", ":3: [vlmcd] blocks: expected a route that a peer of this configuration serves (blocks, volumes)", "\"blcks\"")]
+    [InlineData("[cached]\n", "[cached] blocks: expected a route", "archipelago run")]
     public void A_bad_configuration_is_refused_with_file_line_key_and_what_was_expected(string text, string where, string what)
     {
         string file = _chain.Write("bad.conf", text);

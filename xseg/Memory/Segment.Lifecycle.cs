@@ -84,6 +84,8 @@ public sealed unsafe partial class Segment
                 throw new XsegException(XsegErrno.EBUSY, $"{directory}: port {port} is in use; stop its peer first (`archipelago down`)");
         MarkDestroyed(path);
         File.Delete(path);
+        // After the segment: its pages are never without their record.
+        File.Delete(Path.Combine(directory, StoreRecord.FileName));
         string wake = Path.Combine(directory, WakeDirectory);
         if (Directory.Exists(wake)) Directory.Delete(wake, recursive: true);
         // The lock file stays: whoever waits for its maintenance byte now is about to create the next segment under it, and a second

@@ -17,6 +17,7 @@ internal static class DaemonCommands
 {
     private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan EndLimit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(30);
 
     private static readonly CliOption Detach = new(
         "--detach", null, "Returns once everything runs, and leaves it in the background; its log is in the state directory.");
@@ -48,14 +49,14 @@ internal static class DaemonCommands
         },
         new("down", "stop in order")
         {
-            Description = ["Makes all data stable, stops the peers from the gateway down, and removes the segment. If the data cannot be made stable it is refused, "
-                + "and everything goes on as before."],
+            Description = ["Makes all data stable, stops the peers from the gateway down, and removes the segment. If the data cannot be made stable, or a peer that is needed "
+                + "for it is dead or does not answer, it is refused, and everything goes on as before."],
             Options =
             [
                 Common.State, Common.Socket, Common.Json,
                 new("--keep-segment", null, "Leaves the segment, with its cached data, for the next start."),
-                new("--discard-dirty", null, "Does not wait for anything: ends the processes and removes the segment with the data in it that the store does not have. That data is LOST."),
-                new("--timeout", "DURATION", "How long the data may take to become stable. Default: the option drain-timeout of [up]."),
+                new("--discard-dirty", null, "Does not wait for anything: ends the processes and removes the segment with the data in it that the store does not have, also that of a former run. That data is LOST."),
+                new("--timeout", "DURATION", "How long the command may take. Default: the data may take the option drain-timeout of [up] to become stable, the end as long as it takes."),
             ],
             Run = DownAsync,
         },
@@ -132,16 +133,22 @@ internal static class DaemonCommands
         using var state = Common.StateOf(invocation);
         bool discard = invocation.Has("--discard-dirty");
         var limit = invocation.Get("--timeout", new DurationType(TimeSpan.FromMilliseconds(100), TimeSpan.FromDays(1)), TimeSpan.Zero);
-        var request = new StopRequest(discard, invocation.Has("--keep-segment"), limit > TimeSpan.Zero ? limit.TotalSeconds : null);
-        var processes = await ProcessesAsync(invocation);
+        var request = new StopRequest(discard, invocation.Has("--keep-segment"), null);
+        var deadline = new DownDeadline(limit);
+        var processes = await ProcessesAsync(invocation, deadline);
         string segment = state.DefaultSegment;
         string? removed = null;
         var ended = new List<EndedProcess>();
+        if (processes.Count == 0) RefuseNothingRuns(invocation, state, segment, discard);
+        // All of them before the first is stopped; one alone asks itself.
+        if (!discard && processes.Count > 1)
+            foreach (var (pid, socket, _) in processes)
+                await deadline.RunAsync(pid, false, end => StopOneAsync(socket, request with { CheckOnly = true, TimeoutSeconds = deadline.SecondsLeft }, end), cancel);
         foreach (var (pid, socket, report) in processes)
         {
             if (report?.Sections["segment"]?["directory"]?.GetValue<string>() is { } path) segment = path;
-            await StopOneAsync(socket, request, cancel);
-            await WaitForEndAsync(pid, cancel);
+            await deadline.RunAsync(pid, true, end => StopOneAsync(socket, request with { TimeoutSeconds = deadline.SecondsLeft }, end), cancel);
+            await deadline.RunAsync(pid, true, end => WaitForEndAsync(pid, end), cancel);
             ended.Add(new EndedProcess(pid, report?.Name ?? "?"));
             if (!invocation.Json) Invocation.Write($"process {pid} ({report?.Name ?? "?"}) has ended");
         }
@@ -157,26 +164,43 @@ internal static class DaemonCommands
         return ExitCode.Ok;
     }
 
+    /// <summary>Nothing is there to be stopped. What a former run has left is removed only if its loss is asked for by name.</summary>
+    private static void RefuseNothingRuns(Invocation invocation, StateDirectory state, string path, bool discard)
+    {
+        long? dirty = null;
+        if (Segment.Exists(path))
+        {
+            if (discard && !invocation.Has("--keep-segment")) return;
+            using var segment = Segment.Join(path);
+            dirty = segment.DirtyPages();
+        }
+
+        throw new ErrnoException(Errno.ENOENT, StatusCommand.NothingRuns(state.Path, dirty) + (dirty is null ? "" : ", `archipelago down --discard-dirty` removes it"));
+    }
+
     /// <summary>The processes, from the gateway down.</summary>
-    private static async Task<IReadOnlyList<(int Pid, string Socket, StatusReport? Report)>> ProcessesAsync(Invocation invocation)
+    private static async Task<IReadOnlyList<(int Pid, string Socket, StatusReport? Report)>> ProcessesAsync(Invocation invocation, DownDeadline deadline)
     {
         var found = new List<(int Pid, string Socket, StatusReport? Report, int Rank)>();
         foreach (string socket in Common.Sockets(invocation))
         {
-            using var client = new ControlClient(socket);
+            using var client = new ControlClient(socket) { Timeout = deadline.Left ?? AnswerLimit };
             try
             {
                 var report = await client.GetAsync("/v1/status", ControlJson.Default.StatusReport);
                 int rank = PeerCatalogue.Kinds.Select((kind, at) => report.Sections.ContainsKey(kind.Name) ? at : -1).Max();
                 found.Add((report.Pid, socket, report, rank));
             }
-            catch (ErrnoException e) when (e.Errno == Errno.ENOENT)
+            catch (ErrnoException e) when (e.Errno == Errno.ENOENT && invocation.Get("--socket") is null)
             {
-                // A dead process's announcement.
+                // It has just ended.
+            }
+            catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)
+            {
+                throw new ErrnoException(e.Errno, $"{e.Message}; nothing was stopped", e);
             }
         }
 
-        if (found.Count == 0) await Common.AskAsync<int>(invocation, _ => throw new InvalidOperationException("nobody is there to be asked"));
         return [.. found.OrderByDescending(p => p.Rank).Select(p => (p.Pid, p.Socket, p.Report))];
     }
 

@@ -17,8 +17,7 @@ internal static class StatusCommand
     {
         using var state = Common.StateOf(invocation);
         var processes = new List<ProcessInfo>();
-        foreach (var (pid, socket) in state.Announced())
-            if (Directory.Exists($"/proc/{pid}")) processes.Add(await AskAsync(pid, socket, cancel));
+        foreach (var (pid, socket) in state.Announced()) processes.Add(await AskAsync(pid, socket, cancel));
 
         string path = invocation.Get("--segment") is { } given ? Path.GetFullPath(given)
             : processes.Select(p => p.Report?.Sections["segment"]?["directory"]?.GetValue<string>()).FirstOrDefault(p => p is not null) ?? state.DefaultSegment;
@@ -49,7 +48,7 @@ internal static class StatusCommand
         var found = new List<ProcessMemory>();
         foreach (var (pid, socket) in state.Announced())
         {
-            if (!Directory.Exists($"/proc/{pid}") || (await AskAsync(pid, socket, cancel)).Report?.Sections["segment"] is not { } section) continue;
+            if ((await AskAsync(pid, socket, cancel)).Report?.Sections["segment"] is not { } section) continue;
             if (section["directory"]?.GetValue<string>() == segment && section["residentBytes"] is not null)
                 found.Add(new ProcessMemory(pid, section["residentBytes"]!.GetValue<long>(), section["hugeBytes"]!.GetValue<long>(), section["lockedBytes"]!.GetValue<long>()));
         }
@@ -77,12 +76,15 @@ internal static class StatusCommand
         return counts.Length == 0 ? "" : Invocation.Number(counts.Sum());
     }
 
+    /// <summary>What to say where no process lives; with what a former run has left in its segment.</summary>
+    internal static string NothingRuns(string state, long? dirtyPages) => dirtyPages is null
+        ? $"nothing runs on state directory {state}"
+        : $"nothing runs on state directory {state}, but the segment of a former run is there with {dirtyPages} dirty pages; `archipelago up` takes it over";
+
     private static void Show(FullStatus status)
     {
         if (!status.Running)
-            Invocation.Write(status.Segment is null
-                ? $"nothing runs on state directory {status.State}"
-                : $"nothing runs on state directory {status.State}, but the segment of a former run is there with {status.Segment.DirtyPages} dirty pages; `archipelago up` takes it over");
+            Invocation.Write(NothingRuns(status.State, status.Segment?.DirtyPages));
         else
             Invocation.WriteTable(
                 [">PID", "PROCESS", "STATE", ">UPTIME", ">CLIENTS", "PEERS"],

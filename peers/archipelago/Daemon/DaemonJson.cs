@@ -27,8 +27,8 @@ internal sealed record OptionView(string Key, string Value, string? Default, str
 /// <summary>A section of a configuration with all of its options.</summary>
 internal sealed record SectionView(string Name, string Summary, IReadOnlyList<OptionView> Options);
 
-/// <summary>What `down` asks for.</summary>
-internal sealed record StopRequest(bool DiscardDirty, bool KeepSegment, double? TimeoutSeconds);
+/// <summary>What `down` asks for. CheckOnly: makes the data stable and asks whoever is needed for the end, and stops nothing.</summary>
+internal sealed record StopRequest(bool DiscardDirty, bool KeepSegment, double? TimeoutSeconds, bool CheckOnly = false);
 
 /// <summary>A step of `down`.</summary>
 internal sealed record StopStep(string Message, long DirtyPages);

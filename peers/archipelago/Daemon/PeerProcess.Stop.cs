@@ -24,7 +24,8 @@ internal sealed partial class PeerProcess
             if (_stopped.Task.IsCompleted) return;
             try
             {
-                await StopAsync(new StopRequest(false, false, null), step => _log.LogInformation("{Step}", step.Message));
+                // Who is stopped with all others at once finds some of them gone.
+                await StopAsync(new StopRequest(false, false, null), chain: false, step => _log.LogInformation("{Step}", step.Message));
                 return;
             }
             catch (ErrnoException e)
@@ -44,20 +45,29 @@ internal sealed partial class PeerProcess
         {
             try
             {
-                await StopAsync(request, step => steps.Writer.TryWrite(step));
+                await StopAsync(request, chain: true, step => steps.Writer.TryWrite(step));
                 steps.Writer.Complete();
+                return true;
             }
             catch (Exception e)
             {
                 steps.Writer.Complete(e);
+                return false;
             }
         }, CancellationToken.None);
-        await foreach (var step in steps.Reader.ReadAllAsync(cancel)) yield return step;
-        await work;
-        if (!request.DiscardDirty) _stopped.TrySetResult();
+        try
+        {
+            await foreach (var step in steps.Reader.ReadAllAsync(cancel)) yield return step;
+            await work;
+        }
+        finally
+        {
+            // Also if the asker has gone meanwhile.
+            if (!request.DiscardDirty && !request.CheckOnly) _ = work.ContinueWith(done => done.Result && _stopped.TrySetResult(), TaskScheduler.Default);
+        }
     }
 
-    private async Task StopAsync(StopRequest request, Action<StopStep> tell)
+    private async Task StopAsync(StopRequest request, bool chain, Action<StopStep> tell)
     {
         if (request.DiscardDirty)
         {
@@ -68,10 +78,17 @@ internal sealed partial class PeerProcess
         if (!await _stopGate.WaitAsync(TimeSpan.Zero)) throw new ErrnoException(Errno.EALREADY, "the process is being stopped already; see its log");
         try
         {
+            // Before anything stops: if this fails all goes on as it was.
+            var limit = request.TimeoutSeconds is { } s ? TimeSpan.FromSeconds(s) : _config.Drain;
+            if (request.CheckOnly)
+            {
+                await FlushAsync(limit, chain, tell);
+                return;
+            }
+
             _manager.Stopping();
             _status.State = "stopping";
-            // Before anything stops: if this fails all goes on as it was.
-            await FlushCachesAsync(request.TimeoutSeconds is { } s ? TimeSpan.FromSeconds(s) : _config.Drain, tell);
+            await FlushAsync(limit, chain, tell);
             tell(new StopStep("stopping the peers", Dirty()));
             var stopping = _reactor.RunAsync(_host.StopAsync);
             while (await Task.WhenAny(stopping, Task.Delay(500)) != stopping)
@@ -91,24 +108,6 @@ internal sealed partial class PeerProcess
         finally
         {
             _stopGate.Release();
-        }
-    }
-
-    private async Task FlushCachesAsync(TimeSpan limit, Action<StopStep> tell)
-    {
-        foreach (var (kind, made) in _made)
-        {
-            if (!made.KeepsCachePages) continue;
-            tell(new StopStep($"flushing {kind.Name}", Dirty()));
-            string route = _config.Config[kind.Section].Get(kind.Serves!);
-            var flush = _operator.AskAsync(route, XsegOp.Flush, "", limit);
-            while (await Task.WhenAny(flush, Task.Delay(500)) != flush)
-            {
-                tell(new StopStep($"flushing {kind.Name}", Dirty()));
-                _manager.ExtendTimeout(TimeSpan.FromSeconds(30));
-            }
-
-            (await flush).OrThrow($"{kind.Name} cannot make its dirty data stable; nothing was stopped. `down --discard-dirty` gives it up");
         }
     }
 

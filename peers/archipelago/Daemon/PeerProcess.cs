@@ -64,6 +64,8 @@ internal sealed partial class PeerProcess
         };
         long shares = _config.Enabled.Concat(_made.Select(m => m.Kind)).Distinct().Sum(k => (long)k.Make(_config.Config).Pages) + (4 * OperatorPeer.Pages);
         _segment = SegmentOpener.Open(_config.SegmentPath, () => _config.SegmentSizes(shares), _log);
+        // Before anything is bound, and not undone: the segment is as it was.
+        StoreRecord.Claim(_segment, [.. _made.Where(m => m.Kind.Store is not null).Select(m => m.Kind.Store!(m.Kind, _config.Config[m.Kind.Section]))]);
         _reactor = new ReactorThread(_config.ReactorOptions, _config.Core);
         try
         {

@@ -16,7 +16,7 @@ internal sealed partial class StateDirectory : IDisposable
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
     private SafeFileHandle? _lock;
-    private string? _announcement;
+    private Announcement? _announcement;
 
     internal StateDirectory(string? given) => Path = System.IO.Path.GetFullPath(given ?? Default());
 
@@ -60,8 +60,8 @@ internal sealed partial class StateDirectory : IDisposable
             throw new ErrnoException(Errno.EBUSY, $"{Path}: archipelago runs here already (process {(who.Length > 0 ? who : "unknown")}); see `archipelago status`, stop it with `archipelago down`, or choose another --state directory");
         }
 
-        foreach (var (pid, _) in Announced())
-            if (!Directory.Exists($"/proc/{pid}")) System.IO.File.Delete(File($"process.{pid}"));
+        foreach (string file in Announcement.Files(Path))
+            if (!Announcement.IsHeld(file)) System.IO.File.Delete(file);
     }
 
     /// <summary>True if no process holds the lock.</summary>
@@ -73,31 +73,17 @@ internal sealed partial class StateDirectory : IDisposable
     }
 
     /// <summary>Tells clients where this process answers.</summary>
-    internal void Announce(string socket)
-    {
-        _announcement = File($"process.{Environment.ProcessId}");
-        try
-        {
-            System.IO.File.WriteAllText(_announcement + ".new", socket + "\n");
-            System.IO.File.Move(_announcement + ".new", _announcement, overwrite: true);
-        }
-        catch (Exception e) when (FileFault.Is(e))
-        {
-            throw FileFault.Tell(e, $"{_announcement} cannot be written");
-        }
-    }
+    internal void Announce(string socket) => _announcement = Announcement.Make(File($"process.{Environment.ProcessId}"), socket);
 
-    /// <summary>The processes that have said where they answer; some may be dead.</summary>
+    /// <summary>The processes that live and have said where they answer.</summary>
     internal IReadOnlyList<(int Pid, string Socket)> Announced()
     {
         var found = new List<(int, string)>();
-        if (!Directory.Exists(Path)) return found;
-        foreach (string file in Directory.EnumerateFiles(Path, "process.*").Order(StringComparer.Ordinal))
+        foreach (string file in Announcement.Files(Path))
         {
-            if (!int.TryParse(System.IO.Path.GetExtension(file)[1..], out int pid)) continue;
             try
             {
-                found.Add((pid, System.IO.File.ReadAllText(file).Trim()));
+                if (Announcement.IsHeld(file)) found.Add((Announcement.ProcessOf(file), System.IO.File.ReadAllText(file).Trim()));
             }
             catch (IOException)
             {
@@ -128,7 +114,7 @@ internal sealed partial class StateDirectory : IDisposable
 
     public void Dispose()
     {
-        if (_announcement != null) System.IO.File.Delete(_announcement);
+        _announcement?.Dispose();
         _lock?.Dispose();
     }
 

@@ -3,6 +3,7 @@ using Archipelago.Memd;
 using Archipelago.Radosd;
 using Archipelago.Runtime.Configuration;
 using Archipelago.Runtime.Metrics;
+using Archipelago.Xseg.Memory;
 
 namespace Archipelago.Cli.Peers;
 
@@ -22,7 +23,10 @@ internal static class BlockerKinds
         {
             var peer = new MemdPeer(MemdOptions.From(section), kind.Name);
             return new MadePeer(peer) { Pages = kind.ShareOf(section), Endpoints = peer };
-        });
+        })
+    {
+        Store = (kind, section) => new StoreClaim(section.Get(kind.Serves!), "memd"),
+    };
 
     internal static PeerKind Filed { get; } = new(
         "filed", "Objects as files below a directory.",
@@ -38,6 +42,7 @@ internal static class BlockerKinds
         { Pages = kind.ShareOf(section) })
     {
         StateDefaults = [("directory", state => Path.Combine(state, "objects"))],
+        Store = (kind, section) => new StoreClaim(section.Get(kind.Serves!), StoreNames.Directory(section.Get(FiledDirectory))),
     };
 
     internal static PeerKind Radosd { get; } = new(
@@ -60,6 +65,7 @@ internal static class BlockerKinds
         })
     {
         StateDefaults = [("state", state => Path.Combine(state, "radosd.instance"))],
+        Store = (kind, section) => new StoreClaim(section.Get(kind.Serves!), StoreNames.Pool(RadosdOptions.From(section))),
     };
 
     private static void AddMetrics(MetricsRegistry metrics, RadosdStatistics rados)

@@ -32,6 +32,7 @@ internal static class NbdKind
             };
         })
     {
+        Uses = NbdOptions.VolumesOption,
         StateDefaults = [("socket", state => Path.Combine(state, "nbd.sock"))],
         UriOf = Uris,
     };

@@ -3,6 +3,7 @@ using Archipelago.Runtime.Configuration;
 using Archipelago.Runtime.Control;
 using Archipelago.Runtime.Metrics;
 using Archipelago.Runtime.Routing;
+using Archipelago.Xseg.Memory;
 
 namespace Archipelago.Cli.Peers;
 
@@ -54,8 +55,12 @@ internal sealed class PeerKind
     internal OptionSpec<string>? Serves { get; }
     /// <summary>The option <c>pages</c>; null if the peer's own options say how many.</summary>
     internal OptionSpec<long>? Pages { get; }
+    /// <summary>The option that names the route to the peer below; null for a blocker.</summary>
+    internal OptionSpec<string>? Uses { get; init; }
     /// <summary>Options that, if nobody sets them, get a value that depends on the state directory.</summary>
     internal (string Key, Func<string, string> Value)[] StateDefaults { get; init; } = [];
+    /// <summary>Which store the peer's data belongs to; null if it keeps none.</summary>
+    internal Func<PeerKind, ConfigSection, StoreClaim>? Store { get; init; }
     /// <summary>How the volume NAME is reached, as URIs; null if this is no gateway.</summary>
     internal Func<ConfigSection, string, IEnumerable<string>>? UriOf { get; init; }
 

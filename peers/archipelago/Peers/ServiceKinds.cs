@@ -1,6 +1,7 @@
 using Archipelago.Cached;
 using Archipelago.Runtime.Metrics;
 using Archipelago.Vlmcd;
+using Archipelago.Xseg.Memory;
 
 namespace Archipelago.Cli.Peers;
 
@@ -15,7 +16,11 @@ internal static class ServiceKinds
             var options = CachedOptions.From(section);
             var peer = new CachedPeer(options);
             return new MadePeer(peer) { Pages = options.Pages, KeepsCachePages = true, Endpoints = peer };
-        });
+        })
+    {
+        Uses = CachedOptions.BlocksOption,
+        Store = (_, section) => new StoreClaim("", $"route '{section.Get(CachedOptions.BlocksOption)}'"),
+    };
 
     internal static PeerKind Vlmcd { get; } = new(
         "vlmcd", "Volumes: cuts each into objects and passes their requests on.",
@@ -24,7 +29,10 @@ internal static class ServiceKinds
         {
             var peer = new VlmcdPeer(VlmcdOptions.From(section));
             return new MadePeer(peer) { Pages = kind.ShareOf(section), Endpoints = peer, AddMetrics = metrics => AddMetrics(metrics, peer.Statistics) };
-        });
+        })
+    {
+        Uses = VlmcdOptions.BlocksOption,
+    };
 
     private static void AddMetrics(MetricsRegistry metrics, VlmcdStatistics statistics)
     {
