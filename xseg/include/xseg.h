@@ -111,7 +111,7 @@ struct xseg_object {
     uint32_t flow, name_length;
     uint64_t object_size;
     uint32_t missing;
-    uint8_t pad0[24];
+    uint8_t pad0[20];
     char name[256];
 };
 
