@@ -86,6 +86,7 @@ static void join(const char *directory)
     close(fd);
     snprintf(path, sizeof path, "%s/locks", directory);
     if ((locks = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) < 0) fail("%s: %s", path, strerror(errno));
+    if (fstat(locks, &status) != 0 || (header.locks_inode != 0 && header.locks_inode != (uint64_t)status.st_ino)) fail("%s is not the file that the segment was made with", path);
     for (uint32_t port = 0; port < header.port_count && port < 64; port++) {
         snprintf(path, sizeof path, "%s/wake/%u", directory, port);
         if ((fifos[port] = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)) < 0) fail("%s: %s", path, strerror(errno));

@@ -49,6 +49,8 @@ public static class Fsck
             for (int port = 0; port < segment.PortCount; port++)
                 if (PortTable.IsAlive(segment, port))
                     throw new XsegException(XsegErrno.EBUSY, $"{segment.DirectoryPath}: port {port} is in use; a segment is repaired when no peer lives (`archipelago down`)");
+            if (segment.HiddenProcess() is { } process)
+                throw new XsegException(XsegErrno.EBUSY, $"{segment.DirectoryPath}: the file 'locks' was removed or replaced, but process {process} lives and uses the segment; stop that one first");
             int repaired = FsckRepair.Run(segment, discardDirty);
             var scan = new FsckScan(segment);
             scan.Run();

@@ -11,7 +11,7 @@ internal static unsafe class FsckRepair
 {
     internal static int Run(Segment segment, bool discardDirty)
     {
-        int repaired = 0;
+        int repaired = segment.RepairHeader();
         for (uint number = 0; number < segment.SlotCount; number++)
         {
             var slot = segment.SlotAt(number);

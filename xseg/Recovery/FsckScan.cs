@@ -19,6 +19,7 @@ internal sealed unsafe partial class FsckScan(Segment segment)
 
     internal void Run()
     {
+        CheckHeader();
         CheckPorts();
         CheckSlots();
         CheckTables();
@@ -35,6 +36,13 @@ internal sealed unsafe partial class FsckScan(Segment segment)
         Findings.TryAdd($"{kind}/{number}/{word:x}", new FsckFinding(kind, text, repairable));
 
     private string Name(int port) => $"port {port} '{Encoding.UTF8.GetString(PortTable.NameOf(segment, port))}'";
+
+    private void CheckHeader()
+    {
+        if (segment.StateFault is { } state) Add(FsckKind.DamagedHeader, 0, segment.Header->State, state, repairable: true);
+        if (segment.LocksFault is { } locks)
+            Add(FsckKind.DamagedHeader, 1, segment.Header->LocksInode, segment.HiddenProcess() is { } process ? $"{locks}; process {process} does live" : locks, repairable: true);
+    }
 
     private void CheckPorts()
     {

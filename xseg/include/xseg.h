@@ -65,7 +65,9 @@ struct xseg_header {
     xseg_word32 quick_deaths, quick_death_process;
     xseg_word quick_death_at;
     xseg_word32 quick_death_port;
-    uint8_t pad4[3692];
+    uint8_t pad4[4];
+    uint64_t locks_inode; /* of the file "locks"; 0 unknown. Another one: do not join, the living would look dead */
+    uint8_t pad5[3680];
 };
 
 struct xseg_port {

@@ -98,7 +98,7 @@ internal static class SegmentCommands
 
     private static Task<int> FsckAsync(Invocation invocation, CancellationToken cancel)
     {
-        using var segment = Common.Join(invocation);
+        using var segment = Common.JoinDamaged(invocation);
         if (invocation.Has("--discard-dirty") && !invocation.Has("--repair")) throw new UsageException("--discard-dirty: say --repair too");
         if (invocation.Has("--clear-deaths")) Fsck.ClearQuickDeaths(segment);
         var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty")) : Fsck.Check(segment);
@@ -130,7 +130,7 @@ internal static class SegmentCommands
         long dirty;
         try
         {
-            using var segment = Segment.Join(path);
+            using var segment = Segment.JoinDamaged(path);
             dirty = segment.DirtyPages();
         }
         catch (Xseg.XsegException e) when (e.Errno is Errno.EPROTO or Errno.EAGAIN)

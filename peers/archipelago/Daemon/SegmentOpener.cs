@@ -12,8 +12,8 @@ internal static class SegmentOpener
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    /// <summary>Joins the segment if there is one, says what state it is in, and makes it if there is none.</summary>
-    internal static Segment Open(string directory, Func<SegmentOptions> sizes, ILogger log)
+    /// <summary>Joins the segment if there is one, says what state it is in, and makes it if there is none (then the second value is true).</summary>
+    internal static (Segment Segment, bool Made) Open(string directory, Func<SegmentOptions> sizes, ILogger log)
     {
         MakeParent(directory);
         long giveUp = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
@@ -21,10 +21,10 @@ internal static class SegmentOpener
         {
             try
             {
-                if (!Segment.Exists(directory)) return Create(directory, sizes(), log);
+                if (!Segment.Exists(directory)) return (Create(directory, sizes(), log), true);
                 var segment = Segment.Join(directory);
                 Describe(segment, log);
-                return segment;
+                return (segment, false);
             }
             catch (XsegException e) when (e.Errno is XsegErrno.EEXIST or XsegErrno.ENOENT && Environment.TickCount64 < giveUp)
             {
@@ -34,8 +34,14 @@ internal static class SegmentOpener
             catch (XsegException e) when (e.Errno == XsegErrno.EAGAIN && Environment.TickCount64 < giveUp)
             {
                 // Being made by a living process, or left unfinished by a dead one: Create tells the two apart.
-                if (TryReplaceUnfinished(directory, sizes, log) is { } made) return made;
+                if (TryReplaceUnfinished(directory, sizes, log) is { } made) return (made, true);
                 Thread.Sleep(20);
+            }
+            catch (XsegException e) when (e.Errno == XsegErrno.EUCLEAN)
+            {
+                // Throws itself where the locks are not the right ones: then nothing may be changed.
+                if (Segment.TryMendState(directory, out uint found))
+                    log.LogError("segment {Directory}: the header's state was damaged ({State}); its tables say that it was in use: it is taken over, and what it holds kept. See `archipelago segment fsck`", directory, found);
             }
             catch (XsegException e) when (e.Errno == XsegErrno.EPROTO)
             {
