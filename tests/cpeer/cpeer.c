@@ -124,7 +124,11 @@ static void bind_port(const char *name)
     if (me < 0) fail("no free port");
     struct xseg_port *entry = port_at(me);
     entry->name_length = (uint32_t)strlen(name);
+    memset(entry->name, 0, sizeof entry->name);
     memcpy(entry->name, name, strlen(name));
+    struct { uint32_t port, length; char name[64]; } named = { (uint32_t)me, entry->name_length, {0} };
+    memcpy(named.name, entry->name, sizeof named.name);
+    entry->name_checksum = crc32c(&named, sizeof named);
     entry->flags = XSEG_PORT_TRANSIENT;
     entry->page_share = PAGES;
     entry->bound_at = boot_time();

@@ -47,6 +47,18 @@ public sealed unsafe partial class Segment
         return HasBytes(fd, (long)header.PortsOffset, header.PortCount * PortEntry.Size) || AnyPage(fd, header, static (in PageEntry entry) => !IsAsMade(entry));
     }
 
+    /// <summary>True if a header without magic is followed by what only a finished creation is followed by: ports, and the tables behind them.</summary>
+    private static bool IsUsedBehind(int fd, SegmentHeader header)
+    {
+        const int Enough = 64 << 10;
+        if (!HasBytes(fd, sizeof(SegmentHeader), Enough)) return false;
+        // Not if the creator went on while we looked.
+        SegmentHeader now;
+        using var file = new Microsoft.Win32.SafeHandles.SafeFileHandle(fd, ownsHandle: false);
+        _ = RandomAccess.Read(file, new Span<byte>(&now, sizeof(SegmentHeader)), 0);
+        return new Span<byte>(&now, sizeof(SegmentHeader)).SequenceEqual(new Span<byte>(&header, sizeof(SegmentHeader)));
+    }
+
     private delegate bool PageTest(in PageEntry entry);
 
     private static bool AnyPage(int fd, in SegmentHeader header, PageTest test)
@@ -121,6 +133,30 @@ public sealed unsafe partial class Segment
         {
             return false;
         }
+    }
+
+    /// <summary>
+    /// Pages whose words make no sense: what they held, and whether it was dirty, nobody can tell. A word that was never written counts,
+    /// for generations begin with 1.
+    /// </summary>
+    public long DamagedPages()
+    {
+        long damaged = 0;
+        for (uint page = 1; page < PageCount; page++)
+            if (IsSenseless(Volatile.Read(ref PageAt(page)->Word))) damaged++;
+        return damaged;
+    }
+
+    /// <summary>True if no page but page 0 can have this word.</summary>
+    internal bool IsSenseless(ulong value)
+    {
+        var word = new PageWord(value);
+        return value == 0 || word.State is > PageState.Common or PageState.Reserved || word.State switch
+        {
+            PageState.Slot => word.Owner >= SlotCount,
+            PageState.Free or PageState.Cache or PageState.Limbo or PageState.Lent => word.Owner >= (uint)PortCount,
+            _ => false,
+        };
     }
 
     /// <summary>What is wrong with the header, for fsck; null if nothing is.</summary>

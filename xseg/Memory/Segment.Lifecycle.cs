@@ -238,7 +238,7 @@ public sealed unsafe partial class Segment
         long fileLength = RandomAccess.GetLength(handle);
         // A creator stores the magic only when all but the page table is in place; what it left before that is zeros, or a layout
         // without its magic; and nothing behind the header.
-        if (header.Magic == 0 && (read < bytes.Length ? !bytes.ContainsAnyExcept((byte)0) : IsBlankOrUnfinished(header) && !HasBytes(fd, bytes.Length, BlankBytes)))
+        if (header.Magic == 0 && (read < bytes.Length ? !bytes.ContainsAnyExcept((byte)0) : IsBlankOrUnfinished(header) && !IsUsedBehind(fd, header)))
             throw new XsegException(XsegErrno.EAGAIN, $"{path}: the segment is being created; try again, or destroy it if its creator died");
         if (read < bytes.Length)
             throw new XsegException(XsegErrno.EPROTO, $"{path}: {fileLength} bytes are too short for a segment");
@@ -253,9 +253,6 @@ public sealed unsafe partial class Segment
         CheckGeometry(path, header);
         return header;
     }
-
-    /// <summary>Bytes behind the header that are zeros until a peer binds or the page table is made: ports, and the tables that follow.</summary>
-    private const int BlankBytes = 64 << 10;
 
     private static bool IsBlankOrUnfinished(SegmentHeader header)
     {

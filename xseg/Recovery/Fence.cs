@@ -134,7 +134,7 @@ internal static unsafe class Fence
                     if (IsDirty(entry)) report.PagesDirty++;
                     break;
                 case PageState.Cache when word.Owner == (uint)port:
-                    if (IsDirty(entry)) report.DirtyDropped++;
+                    // None is dirty: Bind has looked.
                     Shared.Store(ref entry->Word, new PageWord(PageState.Limbo, (uint)port, word.Generation).Value);
                     report.Limbo.Add(page);
                     break;

@@ -25,9 +25,6 @@ public sealed class RecoveryReport
     /// <summary>Cached pages whose data the blocker does not have, or has not made stable.</summary>
     public int PagesDirty { get; internal set; }
 
-    /// <summary>Pages whose data the blocker did not have, dropped because the port was bound without keeping its cache.</summary>
-    public int DirtyDropped { get; internal set; }
-
     /// <summary>Pages of its share that the segment does not have any more: entries of the page table are damaged (<c>segment fsck</c>).</summary>
     public int PagesMissing { get; internal set; }
 
@@ -40,6 +37,6 @@ public sealed class RecoveryReport
 
     /// <inheritdoc/>
     public override string ToString() => HadPredecessor
-        ? $"predecessor died: {Replays.Count} requests to replay, {Revoked} revoked, {Awaited} waited for, {Orphans} dropped, {Kept.Count} failed after three deaths; {PagesCached} pages cached ({PagesDirty} dirty), {PagesFreed} freed{(DirtyDropped > 0 ? $", {DirtyDropped} dirty ones DROPPED" : "")}{(PagesMissing > 0 ? $", {PagesMissing} pages of its share are MISSING (`segment fsck`)" : "")}"
+        ? $"predecessor died: {Replays.Count} requests to replay, {Revoked} revoked, {Awaited} waited for, {Orphans} dropped, {Kept.Count} failed after three deaths; {PagesCached} pages cached ({PagesDirty} dirty), {PagesFreed} freed{(PagesMissing > 0 ? $", {PagesMissing} pages of its share are MISSING (`segment fsck`)" : "")}"
         : "no predecessor died";
 }

@@ -80,7 +80,8 @@ struct xseg_port {
     xseg_word heartbeat, inbound;
     xseg_word32 slot_high_water;
     uint32_t flags;
-    uint8_t pad0[8];
+    uint32_t name_checksum; /* CRC-32C of number (4 bytes), name_length (4), name (64, zeros behind it); 0 none */
+    uint8_t pad0[4];
     char name[64];
     xseg_word32 sleeping;
     uint8_t pad1[60];

@@ -56,6 +56,8 @@ internal static class SegmentOpener
         if (keep) return $"segment {segment.DirectoryPath} is kept";
         long dirty = segment.DirtyPages();
         if (dirty > 0) return $"segment {segment.DirectoryPath} is kept: it holds {dirty} dirty pages";
+        long damaged = segment.DamagedPages();
+        if (damaged > 0) return $"segment {segment.DirectoryPath} is kept: {damaged} entries of its page table are damaged, and what they held may be dirty; see `archipelago segment fsck`";
         try
         {
             Destroy(segment.DirectoryPath);
@@ -104,6 +106,10 @@ internal static class SegmentOpener
             else dead.Add($"{System.Text.Encoding.UTF8.GetString(PortTable.NameOf(segment, port))} (process {segment.PortAt(port)->ProcessId})");
         }
 
+        if (segment.DamagedPages() is > 0 and var damaged)
+            log.LogError(
+                "segment {Directory}: {Damaged} entries of the page table make no sense: nobody can tell whether they were dirty pages, whose data the store does not have. See `archipelago segment fsck`",
+                segment.DirectoryPath, damaged);
         if (alive) log.LogInformation("segment joined: {Directory}", segment.DirectoryPath);
         else
             log.LogWarning(
