@@ -112,6 +112,7 @@ public sealed unsafe partial class Port : IDisposable
                     {
                         HadPredecessor = segment.PortAt(number)->State == (uint)PortState.Bound,
                         Revoked = report.Revoked,
+                        SlotsReset = report.SlotsReset,
                         AwaitedSlots = report.AwaitedSlots,
                     };
                     // In any case: a crash while a port changes its name, or leaves, may have left something under its number.

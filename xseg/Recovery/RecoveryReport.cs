@@ -18,6 +18,8 @@ public sealed class RecoveryReport
     public int Orphans { get; internal set; }
     /// <summary>Requests failed with EIO because three holders died with them, as text.</summary>
     public IReadOnlyList<string> Kept => KeptList;
+    /// <summary>Slots that no life of the port can have left so, by their words or above the high-water mark: reset.</summary>
+    public int SlotsReset { get; internal set; }
     /// <summary>Pages of its requests that were freed.</summary>
     public int PagesFreed { get; internal set; }
     /// <summary>Pages that it had cached.</summary>
@@ -37,6 +39,6 @@ public sealed class RecoveryReport
 
     /// <inheritdoc/>
     public override string ToString() => HadPredecessor
-        ? $"predecessor died: {Replays.Count} requests to replay, {Revoked} revoked, {Awaited} waited for, {Orphans} dropped, {Kept.Count} failed after three deaths; {PagesCached} pages cached ({PagesDirty} dirty), {PagesFreed} freed{(PagesMissing > 0 ? $", {PagesMissing} pages of its share are MISSING (`segment fsck`)" : "")}"
+        ? $"predecessor died: {Replays.Count} requests to replay, {Revoked} revoked, {Awaited} waited for, {Orphans} dropped, {Kept.Count} failed after three deaths; {PagesCached} pages cached ({PagesDirty} dirty), {PagesFreed} freed{(SlotsReset > 0 ? $", {SlotsReset} DAMAGED slots reset" : "")}{(PagesMissing > 0 ? $", {PagesMissing} pages of its share are MISSING (`segment fsck`)" : "")}"
         : "no predecessor died";
 }

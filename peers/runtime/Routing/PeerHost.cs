@@ -60,6 +60,7 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
             QuickDeathWindow = plan.QuickDeathWindow,
         });
         if (port.Recovered.HadPredecessor) log.LogWarning("port {Port} taken over: {Recovery}", port.Number, port.Recovered);
+        if (port.Recovered.SlotsReset > 0) log.LogWarning("{Slots} request slots of port {Port} were damaged, their words made no sense: reset", port.Recovered.SlotsReset, port.Number);
         foreach (string kept in port.Recovered.Kept) log.LogError("failed with EIO because three holders died with it: {Request}", kept);
 
         var context = new PeerContext(reactor, port, log, _local);
