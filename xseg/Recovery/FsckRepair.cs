@@ -1,5 +1,6 @@
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Tables;
 
 namespace Archipelago.Xseg.Recovery;
 
@@ -23,6 +24,8 @@ internal static unsafe class FsckRepair
 
         // Before the pages: whose they are is sorted out.
         repaired += PortRepair.Run(segment, cache);
+        for (int route = 0; route < segment.RouteCount; route++)
+            if (!RouteTable.IsSound(segment, route) && RouteTable.Drop(segment, route)) repaired++;
         if (discardDirty) repaired += DiscardLost(segment);
         repaired += RepairPages(segment, discardDirty);
         for (int port = 0; port < segment.PortCount; port++)

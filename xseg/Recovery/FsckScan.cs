@@ -2,6 +2,7 @@ using System.Text;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
+using Archipelago.Xseg.Tables;
 
 namespace Archipelago.Xseg.Recovery;
 
@@ -118,8 +119,8 @@ internal sealed unsafe partial class FsckScan(Segment segment)
         {
             var entry = segment.RouteAt(route);
             if ((uint)entry->Word == 0) continue;
-            if (entry->NameLength is 0 or > RouteEntry.MaxName || entry->Port + entry->Shards > segment.PortCount)
-                Add(FsckKind.DamagedTable, (ulong)route, entry->Word, $"route {route}: a name of {entry->NameLength} bytes, ports {entry->Port} to {entry->Port + entry->Shards - 1} of {segment.PortCount}");
+            if (!RouteTable.IsSound(segment, route))
+                Add(FsckKind.DamagedTable, (ulong)route, entry->Word, $"route {route}: a name of {entry->NameLength} bytes, ports {entry->Port} to {entry->Port + entry->Shards - 1} of {segment.PortCount}", repairable: true);
         }
 
         for (uint flow = 1; flow < segment.FlowCount; flow++)

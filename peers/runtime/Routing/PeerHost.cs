@@ -73,7 +73,8 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
             await plan.Peer.StartAsync();
             _local[port.Number] = plan.Peer;
             context.Poller.Serve(plan.Peer);
-            if (plan.Serves != null) RouteTable.Set(segment, System.Text.Encoding.UTF8.GetBytes(plan.Serves), port.Number, 1);
+            if (plan.Serves != null && RouteTable.Set(segment, System.Text.Encoding.UTF8.GetBytes(plan.Serves), port.Number, 1) is > 0 and var dropped)
+                log.LogWarning("{Routes} entries of the route table made no sense, or led to a port that nobody has: dropped; their peers make theirs anew at their start", dropped);
             _hosted.Add(new Hosted(plan, context, watch));
             return context;
         }
