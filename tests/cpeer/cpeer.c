@@ -86,6 +86,7 @@ static void join(const char *directory)
     close(fd);
     snprintf(path, sizeof path, "%s/locks", directory);
     if ((locks = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) < 0) fail("%s: %s", path, strerror(errno));
+    if (fstat(locks, &status) != 0 || (header.locks_inode != 0 && header.locks_inode != (uint64_t)status.st_ino)) fail("%s is not the file that the segment was made with", path);
     for (uint32_t port = 0; port < header.port_count && port < 64; port++) {
         snprintf(path, sizeof path, "%s/wake/%u", directory, port);
         if ((fifos[port] = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)) < 0) fail("%s: %s", path, strerror(errno));
@@ -123,7 +124,11 @@ static void bind_port(const char *name)
     if (me < 0) fail("no free port");
     struct xseg_port *entry = port_at(me);
     entry->name_length = (uint32_t)strlen(name);
+    memset(entry->name, 0, sizeof entry->name);
     memcpy(entry->name, name, strlen(name));
+    struct { uint32_t port, length; char name[64]; } named = { (uint32_t)me, entry->name_length, {0} };
+    memcpy(named.name, entry->name, sizeof named.name);
+    entry->name_checksum = crc32c(&named, sizeof named);
     entry->flags = XSEG_PORT_TRANSIENT;
     entry->page_share = PAGES;
     entry->bound_at = boot_time();

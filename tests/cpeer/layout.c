@@ -16,10 +16,10 @@ int main(int count, char **names)
     FIELD(xseg_header, flows_offset); FIELD(xseg_header, objects_offset); FIELD(xseg_header, sessions_offset); FIELD(xseg_header, slots_offset);
     FIELD(xseg_header, page_table_offset); FIELD(xseg_header, pages_offset); FIELD(xseg_header, checksum); FIELD(xseg_header, pages_committed);
     FIELD(xseg_header, state); FIELD(xseg_header, epoch); FIELD(xseg_header, quick_deaths);
-    FIELD(xseg_header, quick_death_process); FIELD(xseg_header, quick_death_at); FIELD(xseg_header, quick_death_port);
+    FIELD(xseg_header, quick_death_process); FIELD(xseg_header, quick_death_at); FIELD(xseg_header, quick_death_port); FIELD(xseg_header, locks_inode);
     FIELD(xseg_port, state); FIELD(xseg_port, generation); FIELD(xseg_port, process_id); FIELD(xseg_port, name_length); FIELD(xseg_port, bound_at);
     FIELD(xseg_port, page_share); FIELD(xseg_port, quick_deaths); FIELD(xseg_port, heartbeat); FIELD(xseg_port, inbound);
-    FIELD(xseg_port, slot_high_water); FIELD(xseg_port, flags); FIELD(xseg_port, name); FIELD(xseg_port, sleeping); FIELD(xseg_port, bad_requests);
+    FIELD(xseg_port, slot_high_water); FIELD(xseg_port, flags); FIELD(xseg_port, name_checksum); FIELD(xseg_port, name); FIELD(xseg_port, sleeping); FIELD(xseg_port, bad_requests);
     FIELD(xseg_port, stale_entries); FIELD(xseg_port, corrupt_entries); FIELD(xseg_port, accepted); FIELD(xseg_port, replayed); FIELD(xseg_port, kept);
     FIELD(xseg_route, word); FIELD(xseg_route, port); FIELD(xseg_route, shards); FIELD(xseg_route, held); FIELD(xseg_route, name_length); FIELD(xseg_route, name);
     FIELD(xseg_flow, word); FIELD(xseg_flow, hash_low); FIELD(xseg_flow, hash_high); FIELD(xseg_flow, policy); FIELD(xseg_flow, has_flushed);

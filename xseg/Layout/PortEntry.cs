@@ -33,6 +33,8 @@ public unsafe struct PortEntry
     [FieldOffset(48)] public uint SlotHighWater;
     /// <summary><see cref="PortFlags"/>.</summary>
     [FieldOffset(52)] public uint Flags;
+    /// <summary>CRC-32C of the port's number, then <see cref="NameLength"/> and all of <see cref="Name"/>, zeros behind it; 0 if there is none.</summary>
+    [FieldOffset(56)] public uint NameChecksum;
     /// <summary>Name of the peer and shard, such as "cached.0": the identity by which a successor finds its port.</summary>
     [FieldOffset(64)] public fixed byte Name[MaxName];
     /// <summary>

@@ -87,6 +87,8 @@ public struct SegmentHeader
     [FieldOffset(392)] public ulong QuickDeathAt;
     /// <summary>Its port.</summary>
     [FieldOffset(400)] public uint QuickDeathPort;
+    /// <summary>Inode number of the file <c>locks</c> that the segment was made with; 0 if unknown. Under another file the living would look dead.</summary>
+    [FieldOffset(408)] public ulong LocksInode;
 }
 
 /// <summary>Where a segment stands in its life.</summary>

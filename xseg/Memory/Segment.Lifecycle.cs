@@ -22,7 +22,7 @@ public sealed unsafe partial class Segment
         {
             using var maintenance = locks.Maintain();
             string path = Path.Combine(directory, FileName);
-            if (File.Exists(path) && !IsUnfinished(path))
+            if (File.Exists(path) && !IsUnfinished(path, locks))
                 throw new XsegException(XsegErrno.EEXIST, $"{path}: a segment exists; join it, or destroy it first");
             File.Delete(path);
             return Build(directory, path, header, options.Prefault, locks);
@@ -37,32 +37,56 @@ public sealed unsafe partial class Segment
     /// <summary>Joins the segment in <paramref name="directory"/>. Several joins in one process are as several processes.</summary>
     /// <exception cref="XsegException">
     /// ENOENT if there is none, EPROTO if the file is no segment of a layout that this build knows (nothing is changed),
-    /// EAGAIN while it is being created or destroyed.
+    /// EAGAIN while it is being created or destroyed, EUCLEAN where its state or its lock file is damaged (<see cref="TryMendState"/>).
     /// </exception>
-    public static Segment Join(string directory)
+    public static Segment Join(string directory) => Join(directory, alsoDamaged: false);
+
+    private static Segment Join(string directory, bool alsoDamaged)
     {
         string path = Path.Combine(directory, FileName);
         if (!File.Exists(path))
             throw new XsegException(XsegErrno.ENOENT, $"{path}: no segment here; `archipelago up` creates one");
         var locks = SegmentLocks.Open(directory);
-        int fd = -1;
         try
         {
-            fd = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
-            if (fd < 0) throw Failure(path, "cannot be opened");
-            var header = ReadHeader(path, fd);
-            if (header.State != (uint)SegmentState.Ready)
-                throw new XsegException(XsegErrno.EAGAIN, $"{path}: the segment is being created or destroyed (state {header.State}); try again, or destroy it");
-            return new Segment(directory, Map(path, fd, header), header, locks);
+            byte* address = MapExisting(path, locks, alsoDamaged, maintained: false, out var header);
+            return new Segment(directory, address, header, locks);
         }
         catch
         {
             locks.Dispose();
             throw;
         }
+    }
+
+    private static byte* MapExisting(string path, SegmentLocks locks, bool alsoDamaged, bool maintained, out SegmentHeader header)
+    {
+        int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+        if (fd < 0) throw Failure(path, "cannot be opened");
+        try
+        {
+            header = ReadHeader(path, fd);
+            if (header.State != (uint)SegmentState.Ready)
+            {
+                if (!WasUsed(fd, header, locks))
+                    throw new XsegException(XsegErrno.EAGAIN, $"{path}: the segment is being created or destroyed (state {header.State}); try again, or destroy it");
+                if (!maintained)
+                {
+                    // Not while somebody creates or destroys it.
+                    using var maintenance = locks.Maintain();
+                    return MapExisting(path, locks, alsoDamaged, maintained: true, out header);
+                }
+
+                if (!alsoDamaged)
+                    throw new XsegException(XsegErrno.EUCLEAN, $"{path}: the segment's state is damaged ({header.State}), but it was used; `archipelago up` takes it over, `archipelago segment fsck --repair` mends it");
+            }
+
+            if (!alsoDamaged) CheckLocks(path, fd, header, locks);
+            return Map(path, fd, header);
+        }
         finally
         {
-            if (fd >= 0) _ = Libc.close(fd);
+            _ = Libc.close(fd);
         }
     }
 
@@ -82,7 +106,7 @@ public sealed unsafe partial class Segment
         for (int port = 0; port < 64; port++)
             if (locks.IsHeldElsewhere(port))
                 throw new XsegException(XsegErrno.EBUSY, $"{directory}: port {port} is in use; stop its peer first (`archipelago down`)");
-        MarkDestroyed(path);
+        MarkDestroyed(path, locks);
         File.Delete(path);
         // After the segment: its pages are never without their record.
         File.Delete(Path.Combine(directory, StoreRecord.FileName));
@@ -93,7 +117,8 @@ public sealed unsafe partial class Segment
     }
 
     /// <summary>Whoever has joined but bound nothing yet must not bind any more.</summary>
-    private static void MarkDestroyed(string path)
+    /// <exception cref="XsegException">EBUSY: it has other locks than these, and a process of it lives.</exception>
+    private static void MarkDestroyed(string path, SegmentLocks locks)
     {
         int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
         if (fd < 0) return;
@@ -101,6 +126,8 @@ public sealed unsafe partial class Segment
         SegmentHeader header;
         var bytes = new Span<byte>(&header, sizeof(SegmentHeader));
         if (file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) < bytes.Length || header.Magic != SegmentHeader.MagicValue || header.LayoutVersion != SegmentHeader.CurrentLayout) return;
+        if (header.Checksum == HeaderChecksum(header) && header.LocksInode != 0 && header.LocksInode != locks.Inode && LivingProcess(fd, header) is { } process)
+            throw new XsegException(XsegErrno.EBUSY, $"{path}: its file 'locks' was removed or replaced, but process {process} lives and uses the segment; stop that one first");
         file.Position = Marshal.OffsetOf<SegmentHeader>(nameof(SegmentHeader.State));
         file.Write(BitConverter.GetBytes((uint)SegmentState.Destroyed));
     }
@@ -134,6 +161,7 @@ public sealed unsafe partial class Segment
             header.Checksum = HeaderChecksum(header);
             header.PagesCommitted = header.PageCountMax;
             header.Epoch = 1;
+            header.LocksInode = locks.Inode;
 
             address = Map(path, fd, header);
             if (prefault) _ = Libc.madvise(address, (nuint)header.TotalSize, Libc.MADV_POPULATE_WRITE);
@@ -182,13 +210,14 @@ public sealed unsafe partial class Segment
         return (byte*)address;
     }
 
-    private static bool IsUnfinished(string path)
+    private static bool IsUnfinished(string path, SegmentLocks locks)
     {
         int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
         if (fd < 0) throw Failure(path, "cannot be opened");
         try
         {
-            return ReadHeader(path, fd).State is (uint)SegmentState.Creating or (uint)SegmentState.Destroyed;
+            var header = ReadHeader(path, fd);
+            return header.State != (uint)SegmentState.Ready && !WasUsed(fd, header, locks);
         }
         catch (XsegException wrong)
         {
@@ -210,8 +239,8 @@ public sealed unsafe partial class Segment
         // After the header: a creator allocates the whole file before it writes one.
         long fileLength = RandomAccess.GetLength(handle);
         // A creator stores the magic only when all but the page table is in place; what it left before that is zeros, or a layout
-        // without its magic.
-        if (header.Magic == 0 && (read < bytes.Length ? !bytes.ContainsAnyExcept((byte)0) : IsBlankOrUnfinished(header)))
+        // without its magic; and nothing behind the header.
+        if (header.Magic == 0 && (read < bytes.Length ? !bytes.ContainsAnyExcept((byte)0) : IsBlankOrUnfinished(header) && !IsUsedBehind(fd, header)))
             throw new XsegException(XsegErrno.EAGAIN, $"{path}: the segment is being created; try again, or destroy it if its creator died");
         if (read < bytes.Length)
             throw new XsegException(XsegErrno.EPROTO, $"{path}: {fileLength} bytes are too short for a segment");

@@ -18,12 +18,23 @@ public sealed unsafe class SegmentLocks : IDisposable
 
     private SegmentLocks(string path, int fd) => (_path, _fd) = (path, fd);
 
+    /// <summary>Inode number of the open file: which file it is, whatever has its name now.</summary>
+    internal ulong Inode { get; private init; }
+
     internal static SegmentLocks Open(string directory)
     {
         string path = Path.Combine(directory, Segment.LocksName);
         int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC, 0x180 /* 0600 */);
         if (fd < 0) throw Failure(path, "cannot be opened");
-        return new SegmentLocks(path, fd);
+        Libc.FileStatus status;
+        if (Libc.statx(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_INO, &status) != 0)
+        {
+            var failure = Failure(path, "cannot be examined");
+            _ = Libc.close(fd);
+            throw failure;
+        }
+
+        return new SegmentLocks(path, fd) { Inode = status.Inode };
     }
 
     /// <summary>Takes the lock of byte <paramref name="index"/>; false if another open segment holds it.</summary>

@@ -12,6 +12,15 @@ internal static unsafe partial class Libc
     internal const short F_RDLCK = 0, F_WRLCK = 1, F_UNLCK = 2;
     internal const int EINTR = 4, EAGAIN = 11, EACCES = 13, EEXIST = 17, ENOSPC = 28;
     internal const int CLOCK_BOOTTIME = 7;
+    internal const int AT_EMPTY_PATH = 0x1000;
+    internal const uint STATX_INO = 0x100;
+
+    /// <summary>struct statx, which is the same on all architectures.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    internal struct FileStatus
+    {
+        [FieldOffset(32)] internal ulong Inode;
+    }
 
     [StructLayout(LayoutKind.Sequential)]
     internal struct Flock
@@ -62,6 +71,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int mkfifo(string path, uint mode);
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int statx(int directory, string path, int flags, uint mask, FileStatus* status);
 
     [LibraryImport("libc")]
     internal static partial int clock_gettime(int clock, TimeSpec* time);

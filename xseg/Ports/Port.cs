@@ -72,7 +72,7 @@ public sealed unsafe partial class Port : IDisposable
     /// this one (<see cref="TryAccept"/> gives it out first, in the old order).
     /// </summary>
     /// <exception cref="XsegException">EBUSY if the name is bound by a living process, or if a hung peer holds what must be
-    /// fenced; EAGAIN if two peers died quickly one after the other; ENOSPC if there is no free port; ENOMEM if the share cannot be had.</exception>
+    /// fenced; EUCLEAN if the port table is damaged (nothing is changed); EAGAIN if two peers died quickly one after the other; ENOSPC if there is no free port; ENOMEM if the share cannot be had.</exception>
     public static Port Bind(Segment segment, PortOptions options)
     {
         Span<byte> name = stackalloc byte[PortEntry.MaxName];
@@ -94,7 +94,16 @@ public sealed unsafe partial class Port : IDisposable
                     using var maintenance = segment.Locks.Maintain();
                     if (segment.Header->State != (uint)SegmentState.Ready)
                         throw new XsegException(XsegErrno.ESTALE, $"{segment.DirectoryPath}: the segment was destroyed since it was joined; join again");
-                    if (number < 0) number = PortTable.FindOrTake(segment, name, options);
+                    if (number < 0)
+                    {
+                        long[] dirty = PortFaults.DirtyByPort(segment);
+                        PortFaults.Refuse(segment, dirty);
+                        number = PortTable.FindOrTake(segment, name, options);
+                        if (dirty[number] > 0 && !options.KeepsCachePages)
+                            throw new XsegException(XsegErrno.EUCLEAN,
+                                $"{segment.DirectoryPath}: port '{options.Name}' would get number {number}, which has {dirty[number]} dirty pages that it does not keep. Nothing was changed; see `archipelago segment fsck`");
+                    }
+
                     bool sameName = segment.PortAt(number)->State != (uint)PortState.Free && PortTable.NameOf(segment, number).SequenceEqual(name);
                     // While a fence waits the predecessor stays the same.
                     if (!looked && sameName) QuickDeaths.Check(segment, number, options);
@@ -103,6 +112,7 @@ public sealed unsafe partial class Port : IDisposable
                     {
                         HadPredecessor = segment.PortAt(number)->State == (uint)PortState.Bound,
                         Revoked = report.Revoked,
+                        SlotsReset = report.SlotsReset,
                         AwaitedSlots = report.AwaitedSlots,
                     };
                     // In any case: a crash while a port changes its name, or leaves, may have left something under its number.
@@ -130,8 +140,7 @@ public sealed unsafe partial class Port : IDisposable
         {
             // A name that is half one and half the other must not be found.
             Shared.Store(ref entry->State, (uint)PortState.Free);
-            Shared.Store(ref entry->NameLength, (uint)name.Length);
-            Shared.Copy(name, entry->Name);
+            PortTable.SetName(segment, number, name);
         }
 
         Shared.Store(ref entry->Flags, options.Transient ? (uint)PortFlags.Transient : 0);

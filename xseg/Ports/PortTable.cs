@@ -1,3 +1,5 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 
@@ -23,6 +25,28 @@ public static unsafe class PortTable
 
     /// <summary>True if the kernel says that a process, this one or another, serves the port.</summary>
     public static bool IsAlive(Segment segment, int port) => segment.HoldsPort(port) || segment.Locks.IsHeldElsewhere(port);
+
+    /// <summary>Of a name under a port's number; never 0, which stands for none.</summary>
+    internal static uint NameChecksum(int port, ReadOnlySpan<byte> name)
+    {
+        Span<byte> bytes = stackalloc byte[8 + PortEntry.MaxName];
+        bytes.Clear();
+        BitConverter.TryWriteBytes(bytes, port);
+        BitConverter.TryWriteBytes(bytes[4..], name.Length);
+        name.CopyTo(bytes[8..]);
+        uint crc = uint.MaxValue;
+        foreach (ulong word in MemoryMarshal.Cast<byte, ulong>(bytes)) crc = BitOperations.Crc32C(crc, word);
+        return ~crc == 0 ? 1 : ~crc;
+    }
+
+    /// <summary>Names an entry that is free.</summary>
+    internal static void SetName(Segment segment, int port, ReadOnlySpan<byte> name)
+    {
+        var entry = segment.PortAt(port);
+        Shared.Store(ref entry->NameLength, (uint)name.Length);
+        Shared.Copy(name, entry->Name);
+        Shared.Store(ref entry->NameChecksum, NameChecksum(port, name));
+    }
 
     internal static int FindOrTake(Segment segment, ReadOnlySpan<byte> name, PortOptions options)
     {

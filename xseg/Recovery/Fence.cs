@@ -35,13 +35,16 @@ internal static unsafe class Fence
         waitingFor = "";
         if (!visited.Add(port)) return true;
         uint first = (uint)port << segment.SlotShift;
-        for (uint number = first; number < first + Used(segment, port); number++)
+        uint used = first + Used(segment, port);
+        // All of them: what is in use above the mark is damage, of the slot or of the mark, and would never be free again.
+        for (uint number = first; number < first + (uint)segment.SlotsPerPort; number++)
         {
             var slot = segment.SlotAt(number);
             while (true)
             {
                 var word = new SlotWord(Volatile.Read(ref slot->Word));
                 if (word.State == SlotState.Free) break;
+                bool senseless = number >= used || word.State > SlotState.Replied || (word.State != SlotState.Owned && word.Holder >= segment.PortCount);
                 if (word.State == SlotState.Running && word.Holder != port && word.Holder < segment.PortCount)
                 {
                     if (IsServed(segment, port, word.Holder))
@@ -56,7 +59,8 @@ internal static unsafe class Fence
                 }
 
                 if (!Shared.TrySwap(ref slot->Word, word.Value, new SlotWord(SlotState.Free, 0, word.Generation + 1).Value)) continue;
-                if (word.State == SlotState.Queued) report.Revoked++;
+                if (senseless) report.SlotsReset++;
+                else if (word.State == SlotState.Queued) report.Revoked++;
                 break;
             }
         }
@@ -134,7 +138,7 @@ internal static unsafe class Fence
                     if (IsDirty(entry)) report.PagesDirty++;
                     break;
                 case PageState.Cache when word.Owner == (uint)port:
-                    if (IsDirty(entry)) report.DirtyDropped++;
+                    // None is dirty: Bind has looked.
                     Shared.Store(ref entry->Word, new PageWord(PageState.Limbo, (uint)port, word.Generation).Value);
                     report.Limbo.Add(page);
                     break;

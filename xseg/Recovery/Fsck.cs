@@ -38,10 +38,11 @@ public static class Fsck
     /// <summary>
     /// Mends what can be mended with no data at stake: frees slots and pages that only dead peers held, older pages of a bucket
     /// that has a newer one, shares of ports that nobody has. Cached pages that cannot be destaged are left as they are, unless
-    /// <paramref name="discardDirty"/> gives them up: their data is lost.
+    /// <paramref name="discardDirty"/> gives them up: their data is lost. <paramref name="cache"/> is the name of the port to which dirty pages
+    /// belong whose port has lost its own.
     /// </summary>
     /// <exception cref="XsegException">EBUSY while a peer lives.</exception>
-    public static FsckReport Repair(Segment segment, bool discardDirty = false)
+    public static FsckReport Repair(Segment segment, bool discardDirty = false, ReadOnlySpan<byte> cache = default)
     {
         lock (segment.MaintenanceGate)
         {
@@ -49,7 +50,9 @@ public static class Fsck
             for (int port = 0; port < segment.PortCount; port++)
                 if (PortTable.IsAlive(segment, port))
                     throw new XsegException(XsegErrno.EBUSY, $"{segment.DirectoryPath}: port {port} is in use; a segment is repaired when no peer lives (`archipelago down`)");
-            int repaired = FsckRepair.Run(segment, discardDirty);
+            if (segment.HiddenProcess() is { } process)
+                throw new XsegException(XsegErrno.EBUSY, $"{segment.DirectoryPath}: the file 'locks' was removed or replaced, but process {process} lives and uses the segment; stop that one first");
+            int repaired = FsckRepair.Run(segment, discardDirty, cache);
             var scan = new FsckScan(segment);
             scan.Run();
             return scan.Report(repaired);

@@ -1,5 +1,6 @@
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Tables;
 
 namespace Archipelago.Xseg.Recovery;
 
@@ -9,9 +10,9 @@ namespace Archipelago.Xseg.Recovery;
 /// </summary>
 internal static unsafe class FsckRepair
 {
-    internal static int Run(Segment segment, bool discardDirty)
+    internal static int Run(Segment segment, bool discardDirty, ReadOnlySpan<byte> cache)
     {
-        int repaired = 0;
+        int repaired = segment.RepairHeader();
         for (uint number = 0; number < segment.SlotCount; number++)
         {
             var slot = segment.SlotAt(number);
@@ -21,8 +22,12 @@ internal static unsafe class FsckRepair
             repaired++;
         }
 
+        // Before the pages: whose they are is sorted out.
+        repaired += PortRepair.Run(segment, cache);
+        for (int route = 0; route < segment.RouteCount; route++)
+            if (!RouteTable.IsSound(segment, route) && RouteTable.Drop(segment, route)) repaired++;
         if (discardDirty) repaired += DiscardLost(segment);
-        repaired += RepairPages(segment);
+        repaired += RepairPages(segment, discardDirty);
         for (int port = 0; port < segment.PortCount; port++)
         {
             var entry = segment.PortAt(port);
@@ -66,7 +71,7 @@ internal static unsafe class FsckRepair
         return discarded;
     }
 
-    private static int RepairPages(Segment segment)
+    private static int RepairPages(Segment segment, bool discardDirty)
     {
         int repaired = 0;
         var newest = new Dictionary<(uint, ushort), uint>();
@@ -75,6 +80,8 @@ internal static unsafe class FsckRepair
             var entry = segment.PageAt(page);
             var word = new PageWord(entry->Word);
             if (word.State is PageState.Common or PageState.Quarantine) continue;
+            // Perhaps a bucket's, and the only copy of it.
+            if (!discardDirty && MayBeDirty(segment, entry)) continue;
             if (word.State == PageState.Cache && word.Owner < (uint)segment.PortCount)
             {
                 var bucket = (entry->Object, entry->Bucket);
@@ -94,6 +101,9 @@ internal static unsafe class FsckRepair
 
         return repaired;
     }
+
+    /// <summary>True if the word does not say what the page is, and the rest of the entry that it was dirty.</summary>
+    internal static bool MayBeDirty(Segment segment, PageEntry* entry) => segment.IsSenseless(entry->Word) && (entry->Masks & 0x00FF_FF00) != 0;
 
     private static void Free(Segment segment, uint page)
     {

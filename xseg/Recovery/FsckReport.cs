@@ -11,6 +11,8 @@ public enum FsckKind
     Counters,
     /// <summary>A note: peers died within seconds of their start; two in a row stop restarts.</summary>
     QuickDeaths,
+    /// <summary>The header's state, or the lock file, is not what it was.</summary>
+    DamagedHeader,
     /// <summary>An entry of the port table makes no sense.</summary>
     DamagedPort,
     /// <summary>A slot that nobody will ever move on, or that makes no sense.</summary>

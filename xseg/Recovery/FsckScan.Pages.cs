@@ -75,9 +75,11 @@ internal sealed unsafe partial class FsckScan
             _ => -1,
         };
         _census.Count(word.State, port);
-        if (word.State > PageState.Common || (word.State == PageState.Reserved) != (page == 0) || port >= segment.PortCount)
+        if (page == 0 ? word.State != PageState.Reserved : segment.IsSenseless(word.Value))
         {
-            Add(FsckKind.DamagedPage, page, word.Value, $"page {page}: word {word.Value:x16} makes no sense", repairable: page != 0);
+            bool dirty = page != 0 && FsckRepair.MayBeDirty(segment, segment.PageAt(page));
+            Add(FsckKind.DamagedPage, page, word.Value,
+                $"page {page}: word {word.Value:x16} makes no sense{(dirty ? "; it may be the only copy of a dirty bucket: --repair --discard-dirty gives it up" : "")}", repairable: page != 0 && !dirty);
             return;
         }
 

@@ -2,6 +2,7 @@ using System.Text;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
+using Archipelago.Xseg.Tables;
 
 namespace Archipelago.Xseg.Recovery;
 
@@ -19,6 +20,7 @@ internal sealed unsafe partial class FsckScan(Segment segment)
 
     internal void Run()
     {
+        CheckHeader();
         CheckPorts();
         CheckSlots();
         CheckTables();
@@ -36,25 +38,31 @@ internal sealed unsafe partial class FsckScan(Segment segment)
 
     private string Name(int port) => $"port {port} '{Encoding.UTF8.GetString(PortTable.NameOf(segment, port))}'";
 
+    private void CheckHeader()
+    {
+        if (segment.StateFault is { } state) Add(FsckKind.DamagedHeader, 0, segment.Header->State, state, repairable: true);
+        if (segment.LocksFault is { } locks)
+            Add(FsckKind.DamagedHeader, 1, segment.Header->LocksInode, segment.HiddenProcess() is { } process ? $"{locks}; process {process} does live" : locks, repairable: true);
+    }
+
     private void CheckPorts()
     {
         uint quick;
         if ((quick = segment.Header->QuickDeaths) != 0)
             Add(FsckKind.QuickDeaths, quick, 0, $"{quick} peers in a row died within seconds of their start, the last one was process {segment.Header->QuickDeathProcess}{(quick > 1 ? "; restarts are stopped until --clear-deaths" : "")}");
-        var names = new Dictionary<string, int>();
+        long[] dirty = PortFaults.DirtyByPort(segment);
         for (int port = 0; port < segment.PortCount; port++)
         {
             var entry = segment.PortAt(port);
             uint state = Volatile.Read(ref entry->State);
             _alive[port] = PortTable.IsAlive(segment, port);
             if (_alive[port]) LivePorts++;
-            if (state > (uint)PortState.Left) Add(FsckKind.DamagedPort, (ulong)port, state, $"port {port}: state {state} does not exist");
+            if (PortFaults.Of(segment, port) is { } fault) Add(FsckKind.DamagedPort, (ulong)port, state, fault, repairable: true);
+            else if (PortFaults.IsOrphaned(segment, port, dirty[port]))
+                Add(FsckKind.DamagedPort, (ulong)port, state, $"port {port} has {dirty[port]} dirty pages, but no name", repairable: true);
             if (entry->SlotHighWater > segment.SlotsPerPort)
                 Add(FsckKind.DamagedPort, (ulong)port, entry->SlotHighWater, $"{Name(port)}: {entry->SlotHighWater} slots used of {segment.SlotsPerPort}", repairable: true);
             if (state == (uint)PortState.Free) continue;
-            if (entry->NameLength is 0 or > PortEntry.MaxName) Add(FsckKind.DamagedPort, (ulong)port, entry->NameLength, $"port {port}: a name of {entry->NameLength} bytes");
-            string name = Encoding.UTF8.GetString(PortTable.NameOf(segment, port));
-            if (!names.TryAdd(name, port)) Add(FsckKind.DamagedPort, (ulong)port, (ulong)names[name], $"ports {names[name]} and {port} have the same name '{name}'");
             if (state == (uint)PortState.Bound && !_alive[port])
                 Add(FsckKind.DeadPort, (ulong)port, entry->Generation, $"{Name(port)}: its process {entry->ProcessId} died; what it held waits for a successor", repairable: true);
             if (entry->BadRequests + entry->StaleEntries + entry->CorruptEntries + entry->Kept != 0)
@@ -111,8 +119,8 @@ internal sealed unsafe partial class FsckScan(Segment segment)
         {
             var entry = segment.RouteAt(route);
             if ((uint)entry->Word == 0) continue;
-            if (entry->NameLength is 0 or > RouteEntry.MaxName || entry->Port + entry->Shards > segment.PortCount)
-                Add(FsckKind.DamagedTable, (ulong)route, entry->Word, $"route {route}: a name of {entry->NameLength} bytes, ports {entry->Port} to {entry->Port + entry->Shards - 1} of {segment.PortCount}");
+            if (!RouteTable.IsSound(segment, route))
+                Add(FsckKind.DamagedTable, (ulong)route, entry->Word, $"route {route}: a name of {entry->NameLength} bytes, ports {entry->Port} to {entry->Port + entry->Shards - 1} of {segment.PortCount}", repairable: true);
         }
 
         for (uint flow = 1; flow < segment.FlowCount; flow++)

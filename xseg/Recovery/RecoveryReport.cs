@@ -18,15 +18,14 @@ public sealed class RecoveryReport
     public int Orphans { get; internal set; }
     /// <summary>Requests failed with EIO because three holders died with them, as text.</summary>
     public IReadOnlyList<string> Kept => KeptList;
+    /// <summary>Slots that no life of the port can have left so, by their words or above the high-water mark: reset.</summary>
+    public int SlotsReset { get; internal set; }
     /// <summary>Pages of its requests that were freed.</summary>
     public int PagesFreed { get; internal set; }
     /// <summary>Pages that it had cached.</summary>
     public int PagesCached { get; internal set; }
     /// <summary>Cached pages whose data the blocker does not have, or has not made stable.</summary>
     public int PagesDirty { get; internal set; }
-
-    /// <summary>Pages whose data the blocker did not have, dropped because the port was bound without keeping its cache.</summary>
-    public int DirtyDropped { get; internal set; }
 
     /// <summary>Pages of its share that the segment does not have any more: entries of the page table are damaged (<c>segment fsck</c>).</summary>
     public int PagesMissing { get; internal set; }
@@ -40,6 +39,6 @@ public sealed class RecoveryReport
 
     /// <inheritdoc/>
     public override string ToString() => HadPredecessor
-        ? $"predecessor died: {Replays.Count} requests to replay, {Revoked} revoked, {Awaited} waited for, {Orphans} dropped, {Kept.Count} failed after three deaths; {PagesCached} pages cached ({PagesDirty} dirty), {PagesFreed} freed{(DirtyDropped > 0 ? $", {DirtyDropped} dirty ones DROPPED" : "")}{(PagesMissing > 0 ? $", {PagesMissing} pages of its share are MISSING (`segment fsck`)" : "")}"
+        ? $"predecessor died: {Replays.Count} requests to replay, {Revoked} revoked, {Awaited} waited for, {Orphans} dropped, {Kept.Count} failed after three deaths; {PagesCached} pages cached ({PagesDirty} dirty), {PagesFreed} freed{(SlotsReset > 0 ? $", {SlotsReset} DAMAGED slots reset" : "")}{(PagesMissing > 0 ? $", {PagesMissing} pages of its share are MISSING (`segment fsck`)" : "")}"
         : "no predecessor died";
 }

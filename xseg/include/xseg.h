@@ -65,7 +65,9 @@ struct xseg_header {
     xseg_word32 quick_deaths, quick_death_process;
     xseg_word quick_death_at;
     xseg_word32 quick_death_port;
-    uint8_t pad4[3692];
+    uint8_t pad4[4];
+    uint64_t locks_inode; /* of the file "locks"; 0 unknown. Another one: do not join, the living would look dead */
+    uint8_t pad5[3680];
 };
 
 struct xseg_port {
@@ -78,7 +80,8 @@ struct xseg_port {
     xseg_word heartbeat, inbound;
     xseg_word32 slot_high_water;
     uint32_t flags;
-    uint8_t pad0[8];
+    uint32_t name_checksum; /* CRC-32C of number (4 bytes), name_length (4), name (64, zeros behind it); 0 none */
+    uint8_t pad0[4];
     char name[64];
     xseg_word32 sleeping;
     uint8_t pad1[60];
@@ -111,7 +114,7 @@ struct xseg_object {
     uint32_t flow, name_length;
     uint64_t object_size;
     uint32_t missing;
-    uint8_t pad0[24];
+    uint8_t pad0[20];
     char name[256];
 };
 

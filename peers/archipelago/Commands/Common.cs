@@ -36,6 +36,9 @@ internal static class Common
     /// <summary>Joins the segment that the options name.</summary>
     internal static Segment Join(Invocation invocation) => Xseg.Memory.Segment.Join(SegmentPath(invocation));
 
+    /// <summary>As <see cref="Join"/>, also where only fsck should: the state or the lock file may be damaged.</summary>
+    internal static Segment JoinDamaged(Invocation invocation) => Xseg.Memory.Segment.JoinDamaged(SegmentPath(invocation));
+
     internal static string SegmentPath(Invocation invocation) =>
         invocation.Get("--segment") is { } path ? Path.GetFullPath(path) : StateOf(invocation).DefaultSegment;
 

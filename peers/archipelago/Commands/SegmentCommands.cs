@@ -27,7 +27,7 @@ internal static class SegmentCommands
                 + "Exit status 1 if there are faults. --repair needs a segment of which no peer lives."],
             Options =
             [
-                .. options, new("--repair", null, "Repairs what is repairable: gives back slots and pages that nobody holds."),
+                .. options, new("--repair", null, "Repairs what is repairable: gives back slots and pages that nobody holds; where the port table is damaged the dirty pages get their cache's name back."),
                 new("--discard-dirty", null, "With --repair: gives up dirty pages that are in quarantine or whose object has no name. That data is LOST."),
                 new("--clear-deaths", null, "Allows peers to be started again after two of them died within seconds of their start ([segment] quick-death)."),
             ],
@@ -98,10 +98,10 @@ internal static class SegmentCommands
 
     private static Task<int> FsckAsync(Invocation invocation, CancellationToken cancel)
     {
-        using var segment = Common.Join(invocation);
+        using var segment = Common.JoinDamaged(invocation);
         if (invocation.Has("--discard-dirty") && !invocation.Has("--repair")) throw new UsageException("--discard-dirty: say --repair too");
         if (invocation.Has("--clear-deaths")) Fsck.ClearQuickDeaths(segment);
-        var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty")) : Fsck.Check(segment);
+        var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty"), "cached.0"u8) : Fsck.Check(segment);
         var view = new FsckView(
             report.IsClean, report.LivePorts, report.SlotsInUse, report.Repaired,
             [.. report.Findings.Select(f => new FsckLine(f.Kind.ToString(), f.IsFault, f.IsRepairable, f.Text))]);
@@ -128,11 +128,11 @@ internal static class SegmentCommands
 
     private static void RefuseDirty(string path)
     {
-        long dirty;
+        long dirty, damaged;
         try
         {
-            using var segment = Segment.Join(path);
-            dirty = segment.DirtyPages();
+            using var segment = Segment.JoinDamaged(path);
+            (dirty, damaged) = (segment.DirtyPages(), segment.DamagedPages());
         }
         catch (Xseg.XsegException e) when (e.Errno is Errno.EPROTO or Errno.EAGAIN)
         {
@@ -140,5 +140,6 @@ internal static class SegmentCommands
         }
 
         if (dirty > 0) throw new ErrnoException(Errno.EBUSY, $"{path} holds {dirty} dirty pages that the store does not have; `archipelago up` takes them over, --discard-dirty gives them up");
+        if (damaged > 0) throw new ErrnoException(Errno.EUCLEAN, $"{path}: {damaged} entries of its page table are damaged, and what they held may be dirty; look with `archipelago segment fsck`; --discard-dirty gives it up");
     }
 }

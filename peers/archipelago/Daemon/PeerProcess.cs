@@ -31,6 +31,7 @@ internal sealed partial class PeerProcess
     private readonly ShutdownSignal _signal = new();
     private readonly OperatorPeer _operator = new();
     private Segment _segment = null!;
+    private bool _madeSegment;
     private SegmentMemory _memory = null!;
     private ReactorThread _reactor = null!;
     private PeerHost _host = null!;
@@ -63,7 +64,7 @@ internal sealed partial class PeerProcess
             if (ordinal > 1) _log.LogWarning("{Hint}", ShutdownSignal.Hint);
         };
         long shares = _config.Enabled.Concat(_made.Select(m => m.Kind)).Distinct().Sum(k => (long)k.Make(_config.Config).Pages) + (4 * OperatorPeer.Pages);
-        _segment = SegmentOpener.Open(_config.SegmentPath, () => _config.SegmentSizes(shares), _log);
+        (_segment, _madeSegment) = SegmentOpener.Open(_config.SegmentPath, () => _config.SegmentSizes(shares), _log);
         // Before anything is bound, and not undone: the segment is as it was.
         StoreRecord.Claim(_segment, [.. _made.Where(m => m.Kind.Store is not null).Select(m => m.Kind.Store!(m.Kind, _config.Config[m.Kind.Section]))]);
         _reactor = new ReactorThread(_config.ReactorOptions, _config.Core);
@@ -168,8 +169,8 @@ internal sealed partial class PeerProcess
         try
         {
             if (_host is not null) await _reactor.RunAsync(_host.StopAsync);
-            // Where restarts are stopped the segment is what tells why.
-            _log.LogInformation("{Segment}", SegmentOpener.Remove(_segment, keep: cause is XsegException { Errno: XsegErrno.EAGAIN }));
+            // A segment that was there before may hold what nothing else has, also where it does not look so; and it tells why.
+            _log.LogInformation("{Segment}", SegmentOpener.Remove(_segment, keep: !_madeSegment));
         }
         catch (ErrnoException e)
         {

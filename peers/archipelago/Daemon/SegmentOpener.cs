@@ -12,8 +12,8 @@ internal static class SegmentOpener
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    /// <summary>Joins the segment if there is one, says what state it is in, and makes it if there is none.</summary>
-    internal static Segment Open(string directory, Func<SegmentOptions> sizes, ILogger log)
+    /// <summary>Joins the segment if there is one, says what state it is in, and makes it if there is none (then the second value is true).</summary>
+    internal static (Segment Segment, bool Made) Open(string directory, Func<SegmentOptions> sizes, ILogger log)
     {
         MakeParent(directory);
         long giveUp = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
@@ -21,10 +21,10 @@ internal static class SegmentOpener
         {
             try
             {
-                if (!Segment.Exists(directory)) return Create(directory, sizes(), log);
+                if (!Segment.Exists(directory)) return (Create(directory, sizes(), log), true);
                 var segment = Segment.Join(directory);
                 Describe(segment, log);
-                return segment;
+                return (segment, false);
             }
             catch (XsegException e) when (e.Errno is XsegErrno.EEXIST or XsegErrno.ENOENT && Environment.TickCount64 < giveUp)
             {
@@ -34,8 +34,14 @@ internal static class SegmentOpener
             catch (XsegException e) when (e.Errno == XsegErrno.EAGAIN && Environment.TickCount64 < giveUp)
             {
                 // Being made by a living process, or left unfinished by a dead one: Create tells the two apart.
-                if (TryReplaceUnfinished(directory, sizes, log) is { } made) return made;
+                if (TryReplaceUnfinished(directory, sizes, log) is { } made) return (made, true);
                 Thread.Sleep(20);
+            }
+            catch (XsegException e) when (e.Errno == XsegErrno.EUCLEAN)
+            {
+                // Throws itself where the locks are not the right ones: then nothing may be changed.
+                if (Segment.TryMendState(directory, out uint found))
+                    log.LogError("segment {Directory}: the header's state was damaged ({State}); its tables say that it was in use: it is taken over, and what it holds kept. See `archipelago segment fsck`", directory, found);
             }
             catch (XsegException e) when (e.Errno == XsegErrno.EPROTO)
             {
@@ -50,6 +56,8 @@ internal static class SegmentOpener
         if (keep) return $"segment {segment.DirectoryPath} is kept";
         long dirty = segment.DirtyPages();
         if (dirty > 0) return $"segment {segment.DirectoryPath} is kept: it holds {dirty} dirty pages";
+        long damaged = segment.DamagedPages();
+        if (damaged > 0) return $"segment {segment.DirectoryPath} is kept: {damaged} entries of its page table are damaged, and what they held may be dirty; see `archipelago segment fsck`";
         try
         {
             Destroy(segment.DirectoryPath);
@@ -98,6 +106,10 @@ internal static class SegmentOpener
             else dead.Add($"{System.Text.Encoding.UTF8.GetString(PortTable.NameOf(segment, port))} (process {segment.PortAt(port)->ProcessId})");
         }
 
+        if (segment.DamagedPages() is > 0 and var damaged)
+            log.LogError(
+                "segment {Directory}: {Damaged} entries of the page table make no sense: nobody can tell whether they were dirty pages, whose data the store does not have. See `archipelago segment fsck`",
+                segment.DirectoryPath, damaged);
         if (alive) log.LogInformation("segment joined: {Directory}", segment.DirectoryPath);
         else
             log.LogWarning(

@@ -100,6 +100,8 @@ public static class Errno
     public const int EINPROGRESS = 115;
     /// <summary>Stale: the handle, map or lock epoch was overtaken.</summary>
     public const int ESTALE = 116;
+    /// <summary>What is stored is damaged and needs repair.</summary>
+    public const int EUCLEAN = 117;
     /// <summary>Quota exceeded.</summary>
     public const int EDQUOT = 122;
     /// <summary>Cancelled.</summary>
@@ -162,6 +164,7 @@ public static class Errno
         EALREADY => ("EALREADY", "already in progress"),
         EINPROGRESS => ("EINPROGRESS", "in progress"),
         ESTALE => ("ESTALE", "stale: overtaken by a newer owner or epoch"),
+        EUCLEAN => ("EUCLEAN", "damaged, needs repair"),
         EDQUOT => ("EDQUOT", "quota exceeded"),
         ECANCELED => ("ECANCELED", "cancelled"),
         EOWNERDEAD => ("EOWNERDEAD", "the previous owner died"),

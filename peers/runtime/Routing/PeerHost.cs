@@ -60,6 +60,7 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
             QuickDeathWindow = plan.QuickDeathWindow,
         });
         if (port.Recovered.HadPredecessor) log.LogWarning("port {Port} taken over: {Recovery}", port.Number, port.Recovered);
+        if (port.Recovered.SlotsReset > 0) log.LogWarning("{Slots} request slots of port {Port} were damaged, their words made no sense: reset", port.Recovered.SlotsReset, port.Number);
         foreach (string kept in port.Recovered.Kept) log.LogError("failed with EIO because three holders died with it: {Request}", kept);
 
         var context = new PeerContext(reactor, port, log, _local);
@@ -72,7 +73,8 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
             await plan.Peer.StartAsync();
             _local[port.Number] = plan.Peer;
             context.Poller.Serve(plan.Peer);
-            if (plan.Serves != null) RouteTable.Set(segment, System.Text.Encoding.UTF8.GetBytes(plan.Serves), port.Number, 1);
+            if (plan.Serves != null && RouteTable.Set(segment, System.Text.Encoding.UTF8.GetBytes(plan.Serves), port.Number, 1) is > 0 and var dropped)
+                log.LogWarning("{Routes} entries of the route table made no sense, or led to a port that nobody has: dropped; their peers make theirs anew at their start", dropped);
             _hosted.Add(new Hosted(plan, context, watch));
             return context;
         }

@@ -31,6 +31,32 @@ public sealed unsafe class FenceTests : IDisposable
         RoundTrip(next, server);
     }
 
+    /// <summary>Nobody else ever frees them: the successor would have no slots, and wait for one for ever.</summary>
+    [Theory]
+    [InlineData(byte.MaxValue, true)]
+    [InlineData((byte)0xA5, true)]
+    [InlineData(byte.MaxValue, false)]
+    public void DamagedSlotsOfThePortAreResetAndCountedAlsoAboveTheHighWaterMark(byte filler, bool diedWithIt)
+    {
+        var (server, _) = Bind("server");
+        int number = 1;
+        if (diedWithIt)
+        {
+            var (client, memory) = Bind("client");
+            number = client.Number;
+            client.Ping(server.Number);
+            memory.Dispose();
+        }
+
+        new Span<byte>(_segment.First.SlotAt((uint)number << _segment.First.SlotShift), _segment.First.SlotsPerPort * RequestSlot.Size).Fill(filler);
+        var (next, _) = Bind("client");
+        Assert.Equal((number, 16), (next.Number, next.Recovered.SlotsReset));
+        Assert.Equal(14, next.FreeSlots);
+        Assert.Equal(diedWithIt, next.Recovered.ToString().Contains("16 DAMAGED slots reset"));
+        for (int i = 0; i < 14; i++) RoundTrip(next, server);
+        next.Dispose();
+    }
+
     [Fact]
     public void ARunningRequestOfADeadIssuerIsWaitedFor()
     {

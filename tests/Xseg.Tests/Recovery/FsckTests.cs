@@ -95,6 +95,23 @@ public sealed unsafe class FsckTests : IDisposable
         Assert.Equal(127, repaired.Pages[PageState.Common]);
     }
 
+    /// <summary>It may be the only copy of a dirty bucket: only an operator gives that up.</summary>
+    [Theory]
+    [InlineData(ulong.MaxValue)]
+    [InlineData(0ul)]
+    [InlineData(0x1_0000_6302)]
+    public void APageWhoseWordIsLostAndWhoseMasksSayDirtyIsKeptUntilItIsGivenUpByName(ulong word)
+    {
+        (_segment.First.PageAt(7)->Word, _segment.First.PageAt(7)->Masks) = (word, 0x0000_FFFF);
+        Assert.Equal(1, _segment.First.DamagedPages());
+        var finding = Assert.Single(Fsck.Repair(_segment.First).Findings);
+        Assert.Equal((FsckKind.DamagedPage, false), (finding.Kind, finding.IsRepairable));
+        Assert.Contains("--discard-dirty", finding.Text);
+        Assert.Equal(word, _segment.First.PageAt(7)->Word);
+        Assert.Empty(Fsck.Repair(_segment.First, discardDirty: true).Findings);
+        Assert.Equal(0, _segment.First.DamagedPages());
+    }
+
     [Fact]
     public void APageNamedByTwoSlotsIsFound()
     {
