@@ -13,7 +13,7 @@ public sealed class UpTests : IDisposable
     public void The_embedded_default_serves_a_volume_that_fio_verifies_and_ends_in_order()
     {
         var up = _chain.Start(["up", .. Chain.Small]);
-        Assert.Contains(_chain.Uri("demo"), _chain.Log, StringComparison.Ordinal);
+        _chain.WaitFor(() => _chain.Log.Contains(_chain.Uri("demo"), StringComparison.Ordinal), "how to attach");
         _chain.Fio("demo", "--rw=randrw").Good();
 
         var second = _chain.Run("up");

@@ -23,7 +23,7 @@ public sealed partial class LoggingTests
     }
 
     [Fact]
-    public void An_event_is_one_line_with_time_level_category_message_and_values()
+    public void An_event_is_one_line_with_time_level_category_message_and_what_the_message_does_not_say()
     {
         string[] lines = Logged(new LogOptions(), l =>
         {
@@ -32,15 +32,19 @@ public sealed partial class LoggingTests
             l.LogDebug("not seen");
         });
         Assert.Equal(
-            "2026-01-02T03:04:05.678901Z warning  cached.destage: destage of a.0001 took 1.5 s Object=a.0001 Seconds=1.5 volume=\"demo 1\"",
+            "2026-01-02T03:04:05.678901Z warning  cached.destage: destage of a.0001 took 1.5 s volume=\"demo 1\"",
             Assert.Single(lines));
     }
 
     [Fact]
     public void Line_breaks_from_outside_cannot_forge_a_line()
     {
+        const string Name = "x\r\n<0>2026 info forged\u001b[31m\u2028y\"z\\";
         string line = Assert.Single(Logged(new LogOptions(), l =>
-            l.LogError(new IOException("one\ntwo"), "volume {Name}", "x\r\n<0>2026 info forged\u001b[31m\u2028y\"z\\")));
+        {
+            using IDisposable? scope = l.BeginScope(new Dictionary<string, object?> { ["scoped"] = Name });
+            l.LogError(new IOException("one\ntwo"), "volume {Name}", Name);
+        }));
         Assert.Contains("x\\r\\n<0>2026 info forged\\x1b[31m\\ny", line, StringComparison.Ordinal);
         Assert.Contains("y\\\"z\\\\\"", line, StringComparison.Ordinal);
         Assert.Contains("one\\ntwo", line, StringComparison.Ordinal);

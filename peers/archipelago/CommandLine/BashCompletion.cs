@@ -29,6 +29,7 @@ internal static class BashCompletion
     private static string Values(CliOption option)
     {
         if (option.Words is { } words) return $"COMPREPLY=($(compgen -W \"{string.Join(' ', words)}\" -- \"$word\")); return";
+        if (option.Shell is { } shell) return $"COMPREPLY=($(compgen -W \"$({shell})\" -- \"$word\")); return";
         return option.Value is "DIR" ? "COMPREPLY=($(compgen -d -- \"$word\")); return"
             : option.Value is "FILE" or "PATH" ? "COMPREPLY=($(compgen -f -- \"$word\")); return"
             : "COMPREPLY=(); return";
@@ -38,5 +39,6 @@ internal static class BashCompletion
         table.Where(c => HelpPage.IsBelow(c, command)).Select(c => c.Path[(c.Path.LastIndexOf(' ') + 1)..])
             .Concat(command.Arguments.SelectMany(a => a.Words ?? []))
             .Concat(command.Options.Select(o => o.Name))
-            .Append("--help");
+            .Append("--help")
+            .Concat(command.Arguments.Where(a => a.Shell is not null).Select(a => $"$({a.Shell})"));
 }

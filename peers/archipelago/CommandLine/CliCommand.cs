@@ -6,7 +6,8 @@ namespace Archipelago.Cli.CommandLine;
 /// <param name="Help">What it does: a paragraph.</param>
 /// <param name="Repeats">May be given several times.</param>
 /// <param name="Words">The values that are accepted, for completion; null for any.</param>
-internal sealed record CliOption(string Name, string? Value, string Help, bool Repeats = false, string[]? Words = null);
+/// <param name="Shell">A shell command that prints values, for completion.</param>
+internal sealed record CliOption(string Name, string? Value, string Help, bool Repeats = false, string[]? Words = null, string? Shell = null);
 
 /// <summary>A positional argument of a command.</summary>
 /// <param name="Name">In capitals.</param>
@@ -14,7 +15,8 @@ internal sealed record CliOption(string Name, string? Value, string Help, bool R
 /// <param name="Minimum">Least number of values, 0 or 1.</param>
 /// <param name="Repeats">May have several values.</param>
 /// <param name="Words">The values that are accepted, for completion; null for any.</param>
-internal sealed record CliArgument(string Name, string Help, int Minimum = 1, bool Repeats = false, string[]? Words = null);
+/// <param name="Shell">A shell command that prints values, for completion.</param>
+internal sealed record CliArgument(string Name, string Help, int Minimum = 1, bool Repeats = false, string[]? Words = null, string? Shell = null);
 
 /// <summary>A command. Its path has a space between the words: <c>volume create</c>.</summary>
 internal sealed record CliCommand(string Path, string Summary)

@@ -54,7 +54,8 @@ internal static class BenchCommand
     private static CliOption Valued(OptionSpec option) => new(
         "--" + option.Key, option.Placeholder,
         $"{option.Description} Accepts {option.Expected}.{(option.DefaultText is { Length: > 0 } d ? $" Default: {d}." : "")}",
-        Words: option.Placeholder.Contains('|', StringComparison.Ordinal) ? option.Placeholder.Split('|') : null);
+        Words: option.Placeholder.Contains('|', StringComparison.Ordinal) ? option.Placeholder.Split('|') : null,
+        Shell: option.Key == "volume" ? Common.VolumeNames : null);
 
     private static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
     {

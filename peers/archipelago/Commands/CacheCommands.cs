@@ -26,7 +26,7 @@ internal static class CacheCommands
         },
         new("cache flush", "make what was written stable in the store")
         {
-            Arguments = [new("VOLUME", "Volume to flush; all if it is not given.", Minimum: 0)],
+            Arguments = [new("VOLUME", "Volume to flush; all if it is not given.", Minimum: 0, Shell: Common.VolumeNames)],
             Options = client,
             Run = FlushAsync,
         },
@@ -38,7 +38,7 @@ internal static class CacheCommands
                     + "off caches nothing. default is what [cached] says. Data that may not be dirty any more is destaged before the command is done. "
                     + "The policy holds as long as the segment.",
             ],
-            Arguments = [new("VOLUME", "The volume; it must have been opened on this host."), new("POLICY", "The policy.", Words: Policies)],
+            Arguments = [new("VOLUME", "The volume; it must have been opened on this host.", Shell: Common.VolumeNames), new("POLICY", "The policy.", Words: Policies)],
             Options =
             [
                 .. client,

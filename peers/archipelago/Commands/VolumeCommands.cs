@@ -15,6 +15,7 @@ internal static class VolumeCommands
     private const string Host = "vlmcd";
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
     private static readonly CliArgument Name = new("NAME", "Name of the volume: 1 to 89 of [A-Za-z0-9._-], not beginning with a dot.");
+    private static readonly CliArgument Existing = Name with { Shell = Common.VolumeNames };
     private static readonly CliArgument Size = new("SIZE", "Size such as 20G; units are powers of 1024; a multiple of 512 bytes.");
     private static readonly BytesType SizeType = new(512, 1L << 60, 512);
 
@@ -29,18 +30,18 @@ internal static class VolumeCommands
             Examples = ["archipelago volume create vm1 20G"],
         },
         new("volume list", "list the volumes") { Options = client, Run = ListAsync },
-        new("volume info", "show a volume and how to attach to it") { Arguments = [Name], Options = client, Run = InfoAsync },
+        new("volume info", "show a volume and how to attach to it") { Arguments = [Existing], Options = client, Run = InfoAsync },
         new("volume resize", "change the size of a volume")
         {
             Description = ["Clients see the new size when they connect the next time. What lies behind a smaller size is lost, which --shrink confirms."],
-            Arguments = [Name, Size],
+            Arguments = [Existing, Size],
             Options = [.. client, new("--shrink", null, "Allows a size that is smaller than the present one.")],
             Run = ResizeAsync,
         },
         new("volume delete", "delete a volume")
         {
             Description = ["Refused while the volume is open. Its objects are removed in the background."],
-            Arguments = [Name],
+            Arguments = [Existing],
             Options = [.. client, new("--force", null, "Also if its header is damaged.")],
             Run = DeleteAsync,
         },

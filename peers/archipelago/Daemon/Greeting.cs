@@ -18,7 +18,7 @@ internal static class Greeting
         }
 
         string state = config.State.Path == StateDirectory.Default() ? "" : $" --state '{config.State.Path}'";
-        Console.Out.WriteLine($"\nMore volumes:  archipelago volume create{state} NAME SIZE\nState:         archipelago status{state}\nStop:          archipelago down{state}   (or Ctrl-C)");
+        Console.Out.WriteLine($"\nMore volumes:  archipelago volume create{state} NAME SIZE\nState:         archipelago status{state}\nStop:          archipelago down{state}{(report.Log is null ? "   (or Ctrl-C)" : "")}");
         Console.Out.Flush();
     }
 

@@ -61,7 +61,7 @@ internal static class SegmentOpener
         try
         {
             Destroy(segment.DirectoryPath);
-            return $"segment {segment.DirectoryPath} is removed";
+            return $"segment {segment.DirectoryPath} is removed (an empty lock file stays there)";
         }
         catch (XsegException e) when (e.Errno is XsegErrno.EBUSY or XsegErrno.ENOENT)
         {
@@ -69,7 +69,7 @@ internal static class SegmentOpener
         }
     }
 
-    /// <summary>Removes a segment and, if nothing else is in it, its directory.</summary>
+    /// <summary>Removes a segment. Its lock file stays: see <see cref="Segment.Destroy"/>.</summary>
     internal static void Destroy(string directory)
     {
         Segment.Destroy(directory);
