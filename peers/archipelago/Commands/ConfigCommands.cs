@@ -23,6 +23,7 @@ internal static class ConfigCommands
         var config = Common.ConfigOf(invocation, state);
         // Making the peers finds what only they can see; nothing is started.
         foreach (var kind in config.Enabled) _ = kind.Make(config.Config);
+        config.RefuseUnservedRoutes();
         _ = config.Control("control");
         _ = config.Metrics;
         Console.Out.Write(config.Config.Describe());
