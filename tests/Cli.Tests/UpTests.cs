@@ -79,6 +79,25 @@ public sealed class UpTests : IDisposable
     }
 
     [Fact]
+    public void Ports_of_killed_clients_show_as_one_line_and_are_gone_after_the_next_start()
+    {
+        int Operators() => _chain.Run("segment", "ports", "--json").Good().Json.EnumerateArray().Count(p => p.GetProperty("name").GetString()!.StartsWith("operator.", StringComparison.Ordinal));
+        for (int death = 0; death < 2; death++)
+        {
+            var up = _chain.Start(["up", .. Chain.Small]);
+            Assert.Equal(1, Operators());
+            Chain.Signal(up, Chain.SigKill);
+            up.WaitForExit();
+        }
+
+        string status = _chain.Run("status").Output;
+        Assert.DoesNotContain("operator.", status, StringComparison.Ordinal);
+        Assert.Contains("1 port of a dead client", status, StringComparison.Ordinal);
+        Assert.Contains("filed.0", status, StringComparison.Ordinal);
+        Assert.Contains("operator.", _chain.Run("segment", "ports").Good().Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Two_quick_deaths_stop_restarts_until_an_operator_clears_them()
     {
         using var chain = new Chain { CountsQuickDeaths = true };

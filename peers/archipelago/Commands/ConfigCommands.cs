@@ -32,6 +32,7 @@ internal static class ConfigCommands
         var config = Common.ConfigOf(invocation, state);
         // Making the peers finds what only they can see; nothing is started.
         foreach (var kind in config.Enabled) _ = kind.Make(config.Config);
+        config.RefuseUnservedRoutes();
         _ = config.Control(DaemonConfig.UpName);
         _ = config.Metrics;
         var off = PeerCatalogue.Kinds.Except(config.Enabled).ToList();

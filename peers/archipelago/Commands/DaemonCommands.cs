@@ -67,6 +67,7 @@ internal static class DaemonCommands
         using var state = Common.StateOf(invocation);
         var config = Common.ConfigOf(invocation, state);
         if (config.Enabled.Count == 0) throw new UsageException("the configuration starts no peer; add sections such as [filed], [cached], [vlmcd] and [nbd] (`archipelago config example`)");
+        config.RefuseUnservedRoutes();
         if (invocation.Has("--detach")) return await DetachAsync(invocation, config, state, cancel);
         var process = new PeerProcess(config, DaemonConfig.UpName, config.Enabled, standsAlone: true) { GreetsInJson = invocation.Json };
         state.Take(alone: true);

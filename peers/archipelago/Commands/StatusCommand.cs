@@ -81,6 +81,8 @@ internal static class StatusCommand
         ? $"nothing runs on state directory {state}"
         : $"nothing runs on state directory {state}, but the segment of a former run is there with {dirtyPages} dirty pages; `archipelago up` takes it over";
 
+    private static bool IsDeadClient(PortInfo port) => port is { Transient: true, State: "dead" };
+
     private static void Show(FullStatus status)
     {
         if (!status.Running)
@@ -94,6 +96,8 @@ internal static class StatusCommand
         if (status.Segment is null) return;
         Invocation.Write("");
         Invocation.Write($"segment {status.Segment.Directory}: {Invocation.Size(status.Segment.Bytes)}, {Invocation.Number(status.Segment.Pages)} pages, {Invocation.Number(status.Segment.DirtyPages)} dirty");
-        SegmentCommands.WritePorts(status.Ports);
+        var gone = status.Ports.Where(IsDeadClient).ToArray();
+        SegmentCommands.WritePorts(status.Ports.Except(gone));
+        if (gone.Length > 0) Invocation.Write($"and {gone.Length} {(gone.Length == 1 ? "port of a dead client" : "ports of dead clients")}, freed at the next start of a peer; `archipelago segment ports` lists all");
     }
 }

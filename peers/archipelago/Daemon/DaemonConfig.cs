@@ -167,6 +167,19 @@ internal sealed class DaemonConfig
     internal static bool IsNoDefault(SectionSpec section) =>
         PeerCatalogue.Kinds.Any(k => k.Section == section) && !Embedded.Contains($"[{section.Kind}]", StringComparison.Ordinal);
 
+    /// <summary>For a process that is the whole chain: a route that nobody serves would be waited for in vain.</summary>
+    /// <exception cref="ConfigException">A peer uses such a route.</exception>
+    internal void RefuseUnservedRoutes()
+    {
+        var served = Enabled.Where(kind => kind.Serves is not null).Select(kind => Config[kind.Section].Get(kind.Serves!)).Order(StringComparer.Ordinal).ToArray();
+        foreach (var kind in Enabled)
+        {
+            if (kind.Uses is not { } uses || served.Contains(Config[kind.Section].Get(uses))) continue;
+            throw Config[kind.Section].Refuse(
+                uses, $"a route that a peer of this configuration serves ({(served.Length > 0 ? string.Join(", ", served) : "there is none")}), for `archipelago up`; only with `archipelago run` may another process serve it");
+        }
+    }
+
     private static void RefuseSharedRoutes(Config config)
     {
         var servers = new Dictionary<string, PeerKind>(StringComparer.Ordinal);

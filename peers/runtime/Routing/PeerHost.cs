@@ -68,6 +68,8 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
         IoWatch? watch = null;
         try
         {
+            // Not before the bind: where restarts are stopped nothing is touched.
+            if (Port.ReapTransients(segment) is > 0 and var reaped) log.LogInformation("{Reaped} ports of dead clients freed", reaped);
             reactor.Add(context.Poller);
             watch = reactor.Watch(port.WakeHandle, IoEvents.Read, context.Poller);
             await plan.Peer.StartAsync();
