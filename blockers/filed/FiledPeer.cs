@@ -109,15 +109,14 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
             throw new ErrnoException(e is UnauthorizedAccessException ? Errno.EACCES : Errno.ENOTDIR, $"{options.Directory}: cannot be made: {e.Message}", e);
         }
 
-        const int CurrentDirectory = -100;
-        _root = Sys.Open(CurrentDirectory, options.Directory, Libc.O_RDONLY | Libc.O_DIRECTORY);
+        _root = Sys.Open(Libc.AT_FDCWD, options.Directory, Libc.O_RDONLY | Libc.O_DIRECTORY);
         if (_root < 0) throw new ErrnoException(-_root, $"{options.Directory}: cannot be opened: {Errno.Describe(-_root)}");
         _lock = DirectoryLock.Take(_root, options.Directory);
         _tree = new ObjectTree(_root);
         foreach (string name in (string[])[ObjectTree.Objects, ObjectTree.Temporary, ObjectTree.Locks])
         {
             int status = _tree.MakeParents(name + "/");
-            if (status < 0) throw new ErrnoException(-status, $"{options.Directory}/{name}: cannot be made: {Errno.Describe(-status)}");
+            if (status < 0) throw new ErrnoException(-status, $"{options.Directory}/{name}: cannot be made or opened: {Sys.Describe(-status)}");
         }
 
         int synced = Sys.Sync(_root);

@@ -13,9 +13,21 @@ internal static unsafe partial class Libc
     internal const int EFD_SEMAPHORE = 1, EFD_CLOEXEC = 0x80000;
     internal const int MaxVectors = 1024;
 
-    // The two flags that differ between the architectures that .NET runs on.
+    internal const int AT_FDCWD = -100, O_PATH = 0x200000;
+    internal const ulong RESOLVE_NO_SYMLINKS = 4, RESOLVE_BENEATH = 8;
+    /// <summary>The number of openat2, which glibc does not wrap, on both architectures.</summary>
+    internal const long SYS_openat2 = 437;
+
+    // The flags that differ between the architectures that .NET runs on.
     internal static readonly int O_DIRECT = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 0x4000 : 0x10000;
     internal static readonly int O_DIRECTORY = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 0x10000 : 0x4000;
+    internal static readonly int O_NOFOLLOW = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 0x20000 : 0x8000;
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct OpenHow
+    {
+        internal ulong Flags, Mode, Resolve;
+    }
 
     [StructLayout(LayoutKind.Sequential)]
     internal struct IoVector
@@ -34,6 +46,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int openat(int directory, string path, int flags, uint mode);
+
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial long syscall(long number, int directory, string path, OpenHow* how, nuint size);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int close(int fd);

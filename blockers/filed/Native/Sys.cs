@@ -6,19 +6,71 @@ namespace Archipelago.Filed.Native;
 /// <summary>System calls with the errno as result: 0 or above is success, below is −errno. Interrupted calls are repeated.</summary>
 internal static unsafe class Sys
 {
-    internal const int EOPNOTSUPP = XsegErrno.ENOTSUP, EDQUOT = 122, ENOTDIR = 20, EXDEV = 18, ENOSYS = 38;
+    internal const int EOPNOTSUPP = XsegErrno.ENOTSUP, EDQUOT = 122, ENOTDIR = 20, EXDEV = 18, ENOSYS = 38, ELOOP = 40;
 
     internal static int LastError => Marshal.GetLastPInvokeError();
 
+    /// <summary>Linux 5.6 and later; some sandboxes refuse it.</summary>
+    private static readonly bool s_openat2 = HasOpenat2();
+
+    /// <summary>
+    /// Opens a path below an open directory, without following a symbolic link anywhere in it: ELOOP. (Without openat2 the last part is
+    /// guarded, not the directories above it.) From the current directory any path, links followed.
+    /// </summary>
     internal static int Open(int directory, string path, int flags)
     {
         while (true)
         {
-            int fd = Libc.openat(directory, path, flags | Libc.O_CLOEXEC, 0x180 /* 0600 */);
+            int fd = directory == Libc.AT_FDCWD ? Libc.openat(directory, path, flags | Libc.O_CLOEXEC, 0)
+                : s_openat2 ? OpenBeneath(directory, path, flags)
+                : Libc.openat(directory, path, flags | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, OwnerOnly);
             if (fd >= 0) return fd;
-            if (LastError != XsegErrno.EINTR) return -LastError;
+            if (LastError is not (XsegErrno.EINTR or XsegErrno.EAGAIN)) return -LastError;
         }
     }
+
+    private const uint OwnerOnly = 0x180; // 0600
+
+    private static int OpenBeneath(int directory, string path, int flags)
+    {
+        var how = new Libc.OpenHow
+        {
+            Flags = (uint)(flags | Libc.O_CLOEXEC),
+            Mode = (flags & Libc.O_CREAT) != 0 ? OwnerOnly : 0,
+            Resolve = Libc.RESOLVE_BENEATH | Libc.RESOLVE_NO_SYMLINKS,
+        };
+        return (int)Libc.syscall(Libc.SYS_openat2, directory, path, &how, (nuint)sizeof(Libc.OpenHow));
+    }
+
+    private static bool HasOpenat2()
+    {
+        var how = new Libc.OpenHow { Flags = (uint)(Libc.O_PATH | Libc.O_CLOEXEC) };
+        int fd = (int)Libc.syscall(Libc.SYS_openat2, Libc.AT_FDCWD, "/", &how, (nuint)sizeof(Libc.OpenHow));
+        if (fd < 0) return false;
+        _ = Libc.close(fd);
+        return true;
+    }
+
+    /// <summary>
+    /// The directory of a path below <paramref name="root"/>, opened as <see cref="Open"/> does, for calls that would follow links in it; −errno.
+    /// The caller gives it to <see cref="CloseParent"/>.
+    /// </summary>
+    internal static int OpenParent(int root, string path, out string leaf)
+    {
+        int slash = path.LastIndexOf('/');
+        leaf = path[(slash + 1)..];
+        return slash < 0 ? root : Open(root, path[..slash], Libc.O_PATH | Libc.O_DIRECTORY);
+    }
+
+    internal static void CloseParent(int root, int parent)
+    {
+        if (parent >= 0 && parent != root) _ = Libc.close(parent);
+    }
+
+    /// <summary>What an errno of an operation below the directory means.</summary>
+    internal static string Describe(int error) => error is ELOOP or EXDEV
+        ? "there is a symbolic link in its path, which filed does not follow; put the file or directory itself there (a bind mount works)"
+        : Marshal.GetPInvokeErrorMessage(error);
 
     /// <summary>fdatasync(2).</summary>
     internal static int DataSync(int fd)
@@ -56,7 +108,30 @@ internal static unsafe class Sys
         return 0;
     }
 
-    internal static int Unlink(int directory, string path) => Libc.unlinkat(directory, path, 0) == 0 ? 0 : -LastError;
+    internal static int Unlink(int root, string path)
+    {
+        int parent = OpenParent(root, path, out string leaf);
+        if (parent < 0) return parent;
+        int result = Libc.unlinkat(parent, leaf, 0) == 0 ? 0 : -LastError;
+        CloseParent(root, parent);
+        return result;
+    }
+
+    /// <summary>renameat(2), or linkat(2) where the old name stays.</summary>
+    internal static int Move(int root, string from, string to, bool keepOld)
+    {
+        int fromParent = OpenParent(root, from, out string old), toParent = OpenParent(root, to, out string name);
+        int result = Math.Min(fromParent, toParent);
+        if (result >= 0)
+        {
+            bool done = keepOld ? Libc.linkat(fromParent, old, toParent, name, 0) == 0 : Libc.renameat(fromParent, old, toParent, name) == 0;
+            result = done ? 0 : -LastError;
+        }
+
+        CloseParent(root, fromParent);
+        CloseParent(root, toParent);
+        return result;
+    }
 
     /// <summary>Size of an open file, or −errno.</summary>
     internal static long SizeOf(int fd)

@@ -20,7 +20,7 @@ internal sealed unsafe class DirectoryLock : IDisposable
     internal static DirectoryLock Take(int root, string directory)
     {
         int fd = Sys.Open(root, "lock", Libc.O_RDWR | Libc.O_CREAT);
-        if (fd < 0) throw new ErrnoException(-fd, $"{directory}/lock: cannot be opened: {Errno.Describe(-fd)}");
+        if (fd < 0) throw new ErrnoException(-fd, $"{directory}/lock: cannot be opened: {Sys.Describe(-fd)}");
         var request = new Libc.Flock { Type = WriteLock };
         while (Libc.fcntl(fd, Libc.F_OFD_SETLK, &request) != 0)
         {

@@ -38,12 +38,19 @@ internal sealed class ObjectTree(int root)
 
     internal int MakeParents(string path)
     {
-        for (int at = path.IndexOf('/'); at > 0; at = path.IndexOf('/', at + 1))
+        // Step by step, each from the one before: what is there under such a name may be a link to somewhere else.
+        int at = root, status = 0;
+        foreach (string part in path.Split('/')[..^1])
         {
-            if (Libc.mkdirat(root, path[..at], 0x1C0 /* 0700 */) != 0 && Sys.LastError != XsegErrno.EEXIST) return -Sys.LastError;
+            if (Libc.mkdirat(at, part, 0x1C0 /* 0700 */) != 0 && Sys.LastError != XsegErrno.EEXIST) status = -Sys.LastError;
+            int next = status < 0 ? status : Sys.Open(at, part, Libc.O_PATH | Libc.O_DIRECTORY);
+            Sys.CloseParent(root, at);
+            (at, status) = (next, Math.Min(next, 0));
+            if (next < 0) break;
         }
 
-        return 0;
+        Sys.CloseParent(root, at);
+        return status;
     }
 
     /// <summary>Makes the entry of an object, or its absence, stable, with all directories above it. 0 or −errno.</summary>

@@ -48,11 +48,10 @@ internal sealed unsafe partial class FileWorker
 
     private int Replace(string path, string target)
     {
-        if (Libc.renameat(tree.Root, path, tree.Root, target) == 0) return 0;
-        if (Sys.LastError != XsegErrno.ENOENT) return -Sys.LastError;
-        int status = tree.MakeParents(target);
-        if (status < 0) return status;
-        return Libc.renameat(tree.Root, path, tree.Root, target) == 0 ? 0 : -Sys.LastError;
+        int status = Sys.Move(tree.Root, path, target, keepOld: false);
+        if (status != -XsegErrno.ENOENT) return status;
+        status = tree.MakeParents(target);
+        return status < 0 ? status : Sys.Move(tree.Root, path, target, keepOld: false);
     }
 
     /// <summary>Copies the parts of the source that hold data: holes stay holes.</summary>

@@ -31,7 +31,7 @@ internal sealed unsafe partial class FileWorker
         if (status == 0)
         {
             int parents = tree.MakeParents(path);
-            int linked = parents < 0 ? parents : Libc.linkat(tree.Root, temporary, tree.Root, path, 0) == 0 ? 0 : -Sys.LastError;
+            int linked = parents < 0 ? parents : Sys.Move(tree.Root, temporary, path, keepOld: true);
             status = linked == -XsegErrno.EEXIST ? XsegErrno.EBUSY : Status(job, linked, "link");
         }
 

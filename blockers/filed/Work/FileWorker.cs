@@ -135,7 +135,7 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
     private static int Status(FileJob job, long result, string what)
     {
         int status = Sys.StatusOf(result);
-        if (status != 0) job.Detail = $"{what}: {Marshal.GetPInvokeErrorMessage((int)-result)}";
+        if (status != 0) job.Detail = $"{what}: {Sys.Describe((int)-result)}";
         return status;
     }
 

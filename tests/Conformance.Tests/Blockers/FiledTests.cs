@@ -38,6 +38,78 @@ public sealed class FiledTests : IDisposable
         using var harness = BlockerHarness.Start(Filed);
     }
 
+    /// <summary>A link in its tree would make filed read, write or delete what is not its own.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Symbolic_links_in_its_tree_are_not_followed(int level)
+    {
+        var elsewhere = Directory.CreateTempSubdirectory("archipelago-filed-other-");
+        try
+        {
+            using (var blocker = BlockerHarness.Start(Filed))
+            {
+                blocker.Write("a", 0, Page);
+                blocker.Write("b", 0, Page);
+                blocker.Good(XsegOp.Flush, "");
+            }
+
+            string path = Path.Combine(_directory.FullName, StoredObject(level, out string inside));
+            string target = Path.Combine(elsewhere.FullName, "moved");
+            Directory.Move(path, target);
+            string secret = Path.Combine(target, inside);
+            File.CreateSymbolicLink(path, target);
+            using var next = BlockerHarness.Start(Filed);
+            foreach (var op in (XsegOp[])[XsegOp.Info, XsegOp.Hash, XsegOp.Truncate, XsegOp.Discard])
+                Assert.Equal((op, XsegErrno.EIO), (op, next.Do(new Ask(op, BlockerHarness.Name("a"), 0, 4096)).Status));
+            Assert.Equal(XsegErrno.EIO, next.Do(new Ask(XsegOp.Read, BlockerHarness.Name("a"), 0, 4096)).Status);
+            Assert.Equal(XsegErrno.EIO, next.Do(new Ask(XsegOp.Write, BlockerHarness.Name("a"), 0, 4096) { Payload = Page }).Status);
+            // Of a link itself the name may go.
+            Assert.Equal(level == 0 ? 0 : XsegErrno.EIO, next.Do(new Ask(XsegOp.Delete, BlockerHarness.Name("a"))).Status);
+            Assert.Equal(Page, File.ReadAllBytes(secret.TrimEnd('/')));
+            Assert.Equal(Page, next.Read("b", 0, 4096).Data);
+        }
+        finally
+        {
+            elsewhere.Delete(recursive: true);
+        }
+    }
+
+    [Theory]
+    [InlineData(ObjectTree.Objects)]
+    [InlineData(ObjectTree.Temporary)]
+    [InlineData(ObjectTree.Locks)]
+    [InlineData("lock")]
+    public void A_link_in_place_of_its_own_directories_is_refused_at_the_start_and_nothing_behind_it_is_touched(string name)
+    {
+        var elsewhere = Directory.CreateTempSubdirectory("archipelago-filed-other-");
+        try
+        {
+            string kept = Path.Combine(elsewhere.FullName, "kept");
+            File.WriteAllText(kept, "kept");
+            File.CreateSymbolicLink(Path.Combine(_directory.FullName, name), name == "lock" ? kept : elsewhere.FullName);
+            var refused = Assert.Throws<ErrnoException>(() => BlockerHarness.Start(Filed));
+            Assert.Contains("symbolic link", refused.Message);
+            Assert.Contains($"{_directory.FullName}/{name}", refused.Message);
+            Assert.Equal("kept", File.ReadAllText(kept));
+            Assert.Single(elsewhere.GetFileSystemInfos());
+        }
+        finally
+        {
+            elsewhere.Delete(recursive: true);
+        }
+    }
+
+    /// <summary>The path of object "a" (level 0) or of a directory above it, and what is left of the path.</summary>
+    private static string StoredObject(int level, out string inside)
+    {
+        string whole = ObjectTree.PathOf(Hash128.Of("a"u8), "a"u8), path = whole;
+        for (; level > 0; level--) path = path[..path.LastIndexOf('/')];
+        inside = whole[path.Length..].TrimStart('/');
+        return path;
+    }
+
     [Fact]
     public void Objects_and_locks_survive_a_restart_and_unfinished_files_do_not()
     {
