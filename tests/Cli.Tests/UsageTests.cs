@@ -47,12 +47,12 @@ public sealed class UsageTests : IDisposable
     [Fact]
     public void Config_check_prints_what_is_in_force_and_where_it_comes_from()
     {
-        var check = _chain.Run("config", "check", "--config", _chain.Write("c.conf", "[memd]\n[cached]\nsize = 1G\n"), "--set", "nbd.tcp=127.0.0.1:1").Good();
+        var check = _chain.Run("config", "check", "--config", _chain.Write("c.conf", "[memd]\n[cached]\nsize = 1G\n[vlmcd]\n"), "--set", "nbd.tcp=127.0.0.1:1").Good();
         Assert.Contains($"socket = {_chain.State}/control.sock  # state directory", check.Output, StringComparison.Ordinal);
         Assert.Contains($"directory = {_chain.Segment}  # state directory", check.Output, StringComparison.Ordinal);
         Assert.Contains("c.conf:3", check.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("[filed]", check.Output, StringComparison.Ordinal);
-        Assert.DoesNotContain("[vlmcd]", check.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("[radosd]", check.Output, StringComparison.Ordinal);
         var empty = _chain.Run("config", "check", "--config", _chain.Write("empty.conf", "")).Good();
         Assert.Contains("starts no peer", empty.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("enabled = true", empty.Output, StringComparison.Ordinal);
