@@ -123,6 +123,8 @@ public sealed unsafe class PagePool
         {
             long found = _count + held;
             Surrender(0);
+            if (_segment.DamagedPages() is > 0 and var damaged)
+                throw new XsegException(XsegErrno.EUCLEAN, $"port {_port} wants {wanted} pages, the segment has only {found} left, for {damaged} entries of its page table are damaged; see `archipelago segment fsck --segment {_segment.DirectoryPath}`");
             throw new XsegException(XsegErrno.ENOMEM, $"port {_port} wants {wanted} pages, the segment has only {found} left; make the segment larger ([segment] pages) or the share smaller");
         }
 
