@@ -48,7 +48,7 @@ public sealed class DamageTests : IDisposable
         File.Delete(Path.Combine(_chain.Segment, "locks"));
         // Another state directory: that of the living one is refused by its own lock.
         foreach (string[] command in (string[][])[
-            ["run", "memd", "--state", Path.Combine(_chain.Root, "t"), "--set", $"segment.path={_chain.Segment}"],
+            ["run", "memd", "--state", Path.Combine(_chain.Root, "t"), "--set", $"segment.directory={_chain.Segment}"],
             ["segment", "destroy", "--discard-dirty"], ["segment", "fsck", "--repair"]])
         {
             var refused = _chain.Run(command);
