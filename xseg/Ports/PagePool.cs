@@ -109,7 +109,8 @@ public sealed unsafe class PagePool
         for (uint page = _segment.PageCount - 1; page > 0; page--)
         {
             var word = new PageWord(Volatile.Read(ref _segment.PageAt(page)->Word));
-            if (word.State == PageState.Free && word.Owner == _port) Push(page);
+            // Zeros are no word, but damage: see PortFaults.
+            if (word.State == PageState.Free && word.Owner == _port && word.Value != 0) Push(page);
         }
 
         for (uint page = _segment.PageCount - 1; page > 0 && _count + held < wanted; page--)

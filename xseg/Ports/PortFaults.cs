@@ -64,15 +64,18 @@ internal static unsafe class PortFaults
             + $"See `archipelago segment fsck --segment {segment.DirectoryPath}`; with --repair, when no peer lives, the dirty pages get their cache's name back");
     }
 
+    private const int ErasedTable = 64;
+
     /// <summary>
-    /// A word of zeros reads as a free page of port 0, whose peer would write over what may be the only copy of a bucket. No page ever has it.
+    /// A word of zeros may have been the only copy of a bucket; no page ever has it. Single ones are left alone and told of at the start (a
+    /// start that they stop would cost all other volumes more); so many are no accident of single words.
     /// </summary>
     private static void RefuseErased(Segment segment)
     {
         long erased = 0;
         for (uint page = 1; page < segment.PageCount; page++)
             if (Volatile.Read(ref segment.PageAt(page)->Word) == 0) erased++;
-        if (erased == 0) return;
+        if (erased < ErasedTable) return;
         throw new XsegException(XsegErrno.EUCLEAN,
             $"{segment.DirectoryPath}: the page table is damaged: {erased} of its entries were erased, and may have been dirty pages. Nothing was changed. See `archipelago segment fsck --segment {segment.DirectoryPath}`; "
             + "with --repair --discard-dirty, when no peer lives, what they held is given up");
