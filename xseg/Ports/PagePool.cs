@@ -109,7 +109,8 @@ public sealed unsafe class PagePool
         for (uint page = _segment.PageCount - 1; page > 0; page--)
         {
             var word = new PageWord(Volatile.Read(ref _segment.PageAt(page)->Word));
-            if (word.State == PageState.Free && word.Owner == _port) Push(page);
+            // Zeros are no word, but damage: see PortFaults.
+            if (word.State == PageState.Free && word.Owner == _port && word.Value != 0) Push(page);
         }
 
         for (uint page = _segment.PageCount - 1; page > 0 && _count + held < wanted; page--)
@@ -123,6 +124,8 @@ public sealed unsafe class PagePool
         {
             long found = _count + held;
             Surrender(0);
+            if (_segment.DamagedPages() is > 0 and var damaged)
+                throw new XsegException(XsegErrno.EUCLEAN, $"port {_port} wants {wanted} pages, the segment has only {found} left, for {damaged} entries of its page table are damaged; see `archipelago segment fsck --segment {_segment.DirectoryPath}`");
             throw new XsegException(XsegErrno.ENOMEM, $"port {_port} wants {wanted} pages, the segment has only {found} left; make the segment larger ([segment] pages) or the share smaller");
         }
 

@@ -57,10 +57,28 @@ internal static unsafe class PortFaults
             else if (IsOrphaned(segment, port, dirty[port])) faults.Add($"port {port} has {dirty[port]} dirty pages, but no name");
         }
 
+        RefuseErased(segment);
         if (faults.Count == 0) return;
         throw new XsegException(XsegErrno.EUCLEAN,
             $"{segment.DirectoryPath}: the port table is damaged: {faults[0]}{(faults.Count > 1 ? $", and {faults.Count - 1} more" : "")}. Nothing was changed; {segment.DirtyPages()} dirty pages are kept. "
             + $"See `archipelago segment fsck --segment {segment.DirectoryPath}`; with --repair, when no peer lives, the dirty pages get their cache's name back");
+    }
+
+    private const int ErasedTable = 64;
+
+    /// <summary>
+    /// A word of zeros may have been the only copy of a bucket; no page ever has it. Single ones are left alone and told of at the start (a
+    /// start that they stop would cost all other volumes more); so many are no accident of single words.
+    /// </summary>
+    private static void RefuseErased(Segment segment)
+    {
+        long erased = 0;
+        for (uint page = 1; page < segment.PageCount; page++)
+            if (Volatile.Read(ref segment.PageAt(page)->Word) == 0) erased++;
+        if (erased < ErasedTable) return;
+        throw new XsegException(XsegErrno.EUCLEAN,
+            $"{segment.DirectoryPath}: the page table is damaged: {erased} of its entries were erased, and may have been dirty pages. Nothing was changed. See `archipelago segment fsck --segment {segment.DirectoryPath}`; "
+            + "with --repair --discard-dirty, when no peer lives, what they held is given up");
     }
 
     private static string Printable(string name) => string.Concat(name.Select(c => char.IsControl(c) ? '?' : c));

@@ -102,8 +102,8 @@ internal static unsafe class FsckRepair
         return repaired;
     }
 
-    /// <summary>True if the word does not say what the page is, and the rest of the entry that it was dirty.</summary>
-    internal static bool MayBeDirty(Segment segment, PageEntry* entry) => segment.IsSenseless(entry->Word) && (entry->Masks & 0x00FF_FF00) != 0;
+    /// <summary>True if the word does not say what the page is, and the rest of the entry that it was dirty, or nothing either.</summary>
+    internal static bool MayBeDirty(Segment segment, PageEntry* entry) => segment.IsSenseless(entry->Word) && (entry->Word == 0 || (entry->Masks & 0x00FF_FF00) != 0);
 
     private static void Free(Segment segment, uint page)
     {

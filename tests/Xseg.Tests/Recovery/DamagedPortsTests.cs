@@ -87,6 +87,23 @@ public sealed unsafe class DamagedPortsTests : IDisposable
         Assert.Equal(3, _segment.First.DirtyPages());
     }
 
+    /// <summary>Zeros read as free pages of port 0: its peer would write over the dirty data, and the store's older data be read in silence.</summary>
+    [Fact]
+    public void NobodyBindsOverAnErasedPageTableUntilItsDataIsGivenUpByName()
+    {
+        Die();
+        for (uint page = 1; page < _segment.First.PageCount; page++) *_segment.First.PageAt(page) = default;
+        byte[] before = Bytes();
+        var refused = Assert.Throws<XsegException>(() => TestSegment.Bind(_segment.Join(), "filed.0"));
+        Assert.Equal(XsegErrno.EUCLEAN, refused.Errno);
+        Assert.Contains("segment fsck", refused.Message);
+        Assert.Equal(before, Bytes());
+        Assert.NotEmpty(Fsck.Repair(_segment.First, cache: "cached.0"u8).Findings);
+        Assert.Equal(127, _segment.First.DamagedPages());
+        Assert.Empty(Fsck.Repair(_segment.First, discardDirty: true, "cached.0"u8).Findings);
+        TestSegment.Bind(_segment.Join(), "filed.0");
+    }
+
     [Fact]
     public void APeerThatKeepsNoPagesDoesNotTakeThePortOfOneThatDid()
     {
