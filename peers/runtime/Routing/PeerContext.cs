@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
@@ -62,6 +63,7 @@ public sealed class PeerContext
         }
     }
 
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     private async ValueTask<Request> AllocateSlowly(SlotUse use)
     {
         while (true)
