@@ -24,8 +24,8 @@ internal static class OverRados
         Tool.Output("rbd", "-c", cluster.Conf, "-p", RadosCluster.Pool, "create", "--size", $"{WorkingSet}B", "--image-feature", "layering,exclusive-lock", "bench");
         using var alone = new Chain("radosd", -1, Spin, 32_768, Rados(cluster, "alone"));
         Prime(alone, "blocks");
-        Within(report, settings, cluster, alone);
-        Beyond(report, settings, cluster, alone);
+        if (settings.Wants("within the cache")) Within(report, settings, cluster, alone);
+        if (settings.Wants("twice the cache")) Beyond(report, settings, cluster, alone);
         alone.Stop();
         return report;
     }
