@@ -20,17 +20,37 @@ internal sealed unsafe partial class Store
         }
     }
 
+    /// <summary>Pages that gather in limbo before it is looked at again.</summary>
+    private const int DrainEvery = 512;
+    private int _drainAt = DrainEvery;
+
     /// <summary>
     /// Sees to it that <paramref name="pages"/> free pages are at hand, beyond the reserve if that can be had cheaply. False if
     /// they are not: too much is dirty, or lent.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool EnsureFree(int pages) => _port.Pages.Count >= pages + Reserve || MakeRoom(pages);
+    internal bool EnsureFree(int pages)
+    {
+        if (_port.Limbo.Count >= _drainAt) DrainLimbo();
+        return _port.Pages.Count >= pages + Reserve || MakeRoom(pages);
+    }
+
+    /// <summary>
+    /// Also while there are free pages enough: what was just replaced is given out first, and it is what the processor's caches hold, page
+    /// entry and data; else every write would walk through all of the free memory.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void DrainLimbo()
+    {
+        _port.Limbo.Drain();
+        // What is lent for long stays: that alone is no reason to look again.
+        _drainAt = _port.Limbo.Count + DrainEvery;
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool MakeRoom(int pages)
     {
-        if (_port.Limbo.Count > 0) _port.Limbo.Drain();
+        if (_port.Limbo.Count > 0) DrainLimbo();
         int missing = pages + (2 * Reserve) - _port.Pages.Count - _port.Limbo.Count;
         if (missing > 0)
         {

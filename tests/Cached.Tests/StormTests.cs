@@ -11,22 +11,22 @@ namespace Archipelago.Cached.Tests;
 public sealed class StormTests(ITestOutputHelper output)
 {
     [Fact]
-    public void RandomRequestsAreLinearizable() => Run("plain", 600, new StormOptions());
+    public void RandomRequestsAreLinearizable() => Run("plain", 400, new StormOptions());
 
     [Fact]
-    public void BlockerErrorsLoseNothingAcknowledged() => Run("errors", 600, new StormOptions { Errors = true });
+    public void BlockerErrorsLoseNothingAcknowledged() => Run("errors", 400, new StormOptions { Errors = true });
 
     [Fact]
-    public void WhatWasFlushedSurvivesTheHost() => Run("host", 400, new StormOptions { Volatile = true });
+    public void WhatWasFlushedSurvivesTheHost() => Run("host", 300, new StormOptions { Volatile = true });
 
     [Fact]
-    public void WhatWasFlushedSurvivesTheHostDespiteErrors() => Run("hosterrors", 400, new StormOptions { Volatile = true, Errors = true });
+    public void WhatWasFlushedSurvivesTheHostDespiteErrors() => Run("hosterrors", 300, new StormOptions { Volatile = true, Errors = true });
 
     [Fact]
-    public void KilledCacheLosesNothingAcknowledged() => Run("kill", 400, new StormOptions { Kills = 1, Placement = Placement.Apart });
+    public void KilledCacheLosesNothingAcknowledged() => Run("kill", 300, new StormOptions { Kills = 1, Placement = Placement.Apart });
 
     [Fact]
-    public void RepeatedKillsAndErrorsLoseNothingAcknowledged() => Run("kills", 400, new StormOptions { Kills = 5, Errors = true, Volatile = true, Operations = 250, Placement = Placement.Apart });
+    public void RepeatedKillsAndErrorsLoseNothingAcknowledged() => Run("kills", 300, new StormOptions { Kills = 5, Errors = true, Volatile = true, Operations = 250, Placement = Placement.Apart });
 
     [Fact]
     public void PoliciesChangeUnderWayAndNothingIsLostOrStale() => Run("policies", 200, new StormOptions { Policies = true, Operations = 250 });
