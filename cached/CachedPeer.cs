@@ -46,7 +46,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
     }
 
     /// <inheritdoc/>
-    public override ValueTask<int> HandleAsync(Request request) => request.Flow < (uint)Context.Segment.FlowCount ? Handle(request) : new ValueTask<int>(Lie());
+    public override ValueTask<int> HandleAsync(Request request) => request.Flow < (uint)Context.Segment.FlowCount ? Handle(request) : new ValueTask<int>(Context.BadRequest());
 
     private ValueTask<int> Handle(in Request request) => request.Op switch
     {
@@ -62,12 +62,6 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         XsegOp.Release => _objects.ReleaseAsync(request),
         _ => new ValueTask<int>(XsegErrno.ENOTSUP),
     };
-
-    private int Lie()
-    {
-        Context.Port.CountBadRequest();
-        return XsegErrno.EBADMSG;
-    }
 
     /// <summary>
     /// Destages and flushes everything. Fails if the blocker does not take it: then the dirty pages stay in the segment, for

@@ -46,7 +46,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         if (length > RequestSlot.MaxData || (ranged && offset > RequestSlot.MaxData - length)) return XsegErrno.EFBIG;
         var (of, status) = await FindOrAddAsync(request);
         if (of == null) return status;
-        if (!Store.IsNamed(request, of)) return Lie();
+        if (!Store.IsNamed(request, of)) return context.BadRequest();
         // What is deleted need not be brought down first: a full blocker could never be emptied.
         status = op == XsegOp.Delete ? await HoldDirtyAsync(of) : await HoldAsync(of);
         bool existed = of.DirtyPages + of.LostPages > 0;
@@ -104,7 +104,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         if (sourceHash == request.Hash) return XsegErrno.EINVAL;
         var (target, status) = await FindOrAddAsync(request);
         if (target == null) return status;
-        if (!Store.IsNamed(request, target)) return Lie();
+        if (!Store.IsNamed(request, target)) return context.BadRequest();
         target.Users++;
         var source = store.Find(sourceHash);
         if (source != null) source.Users++;
@@ -170,7 +170,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         ulong offset = request.Offset, length = request.Length;
         var (of, status) = await FindOrAddAsync(request);
         if (of == null) return status;
-        if (!Store.IsNamed(request, of)) return Lie();
+        if (!Store.IsNamed(request, of)) return context.BadRequest();
         status = await HoldAsync(of);
         if (status == 0)
         {
@@ -231,7 +231,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
             if (!request.TryData(out var data))
             {
                 context.Free(child);
-                return Lie();
+                return context.BadRequest();
             }
 
             port.Borrow(child, data, 0);
@@ -311,12 +311,6 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         // Last: those who were woken may be done with it by now.
         of.Users--;
         store.Release(of);
-    }
-
-    private int Lie()
-    {
-        context.Port.CountBadRequest();
-        return XsegErrno.EBADMSG;
     }
 
     private long DirtyEnd(CachedObject of)

@@ -37,8 +37,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
     {
         if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length))
         {
-            context.Port.CountBadRequest();
-            status = XsegErrno.EBADMSG;
+            status = context.BadRequest();
             return true;
         }
 

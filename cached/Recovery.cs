@@ -44,13 +44,10 @@ internal sealed unsafe class Recovery(PeerContext context, Store store)
                 store.Sequence = Math.Max(store.Sequence, entry.Sequence);
                 if (!store.Recovered(of!, page, entry)) older++;
             }
-            else if (masks.Dirty != 0 && masks.Mark == SectorMasks.Quarantined)
-            {
-                store.Quarantine(page, entry.Flow);
-            }
             else if (masks.Dirty != 0)
             {
                 store.Quarantine(page, entry.Flow);
+                if (masks.Mark == SectorMasks.Quarantined) continue;
                 context.Log.LogError("page {Page} is dirty, but its entry or its object's is damaged: object entry {Object}, bucket {Bucket}, flow {Flow}, {Masks}; it is kept and not destaged",
                     page, entry.Object, entry.Bucket, entry.Flow, masks);
             }

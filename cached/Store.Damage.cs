@@ -123,11 +123,7 @@ internal sealed unsafe partial class Store
         _context.Log.LogError("page table damaged: page {Page} does not say any more which bucket it is", page);
     }
 
-    private static void Mark(PageEntry* entry)
-    {
-        var masks = SectorMasks.From(entry->Masks);
-        Shared.Store(ref entry->Masks, (masks with { Dirty = masks.Dirty == 0 ? AllSectors : masks.Dirty, Mark = SectorMasks.Quarantined }).Packed);
-    }
+    private static void Mark(PageEntry* entry) => Shared.Store(ref entry->Masks, SectorMasks.From(entry->Masks).InQuarantine.Packed);
 
     private void CountLost(CachedObject of, int change)
     {

@@ -82,7 +82,7 @@ internal sealed unsafe partial class Store
             var entry = _segment.PageAt(_hand);
             var word = new PageWord(entry->Word);
             if (word.State != PageState.Cache || word.Owner != (uint)_port.Number) continue;
-            if ((entry->Masks & 0x00FF_FF00) != 0 || Buckets.ClearReferenced(entry->Object, entry->Bucket)) continue;
+            if (entry->IsUnstable || Buckets.ClearReferenced(entry->Object, entry->Bucket)) continue;
             if (OwnerOf(_hand, out int bucket) is not { } of || of.IsDirty(bucket)) continue;
             Evict(of, bucket, _hand);
             Evictions++;

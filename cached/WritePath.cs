@@ -117,7 +117,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
 
     private int Adopt(in Request request, CachedObject to, long offset, long length, int pages)
     {
-        if (!request.TryData(out var data) || data.Count != pages || !data.HasPages) return Lie();
+        if (!request.TryData(out var data) || data.Count != pages || !data.HasPages) return context.BadRequest();
         int bucket = (int)(offset >> 12);
         long end = offset + length;
         for (int i = 0; i < pages; i++, bucket++)
@@ -127,18 +127,12 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
                 ? (byte)0xFF
                 : SectorMasks.Range((int)Math.Max(offset - start, 0), (int)Math.Min(end - start, 4096));
             var outcome = store.Adopt(to, data, i, bucket, sectors);
-            if (outcome == AdoptionOutcome.NotOwned) return store.IsLost(to, bucket) ? XsegErrno.EIO : Lie();
+            if (outcome == AdoptionOutcome.NotOwned) return store.IsLost(to, bucket) ? XsegErrno.EIO : context.BadRequest();
             // The count of free pages was a hint that failed; what is adopted already is spent when this is tried again.
             if (outcome == AdoptionOutcome.NoFreePage) return XsegErrno.EAGAIN;
         }
 
         store.FlowOf(request.Flow).Writes++;
         return 0;
-    }
-
-    private int Lie()
-    {
-        context.Port.CountBadRequest();
-        return XsegErrno.EBADMSG;
     }
 }

@@ -20,7 +20,7 @@ public sealed partial class FiledPeer
     private async ValueTask<int> Run(Request request, HoldKind kind, ulong offset, ulong length)
     {
         if (_pool == null) return XsegErrno.ESHUTDOWN;
-        if (!TryFind(request, out var target)) return request.Target.IsEmpty ? XsegErrno.EINVAL : Bad();
+        if (!TryFind(request, out var target)) return request.Target.IsEmpty ? XsegErrno.EINVAL : Context.BadRequest();
         var job = Rent(JobKind.Request, request);
         Enter(job, target, kind, offset, length);
         int status = await Perform(job);
@@ -150,12 +150,6 @@ public sealed partial class FiledPeer
     {
         _idleJobs.Push(job);
         if (--_active == 0 && _draining) Close();
-    }
-
-    private int Bad()
-    {
-        Context.Port.CountBadRequest();
-        return XsegErrno.EBADMSG;
     }
 
     private void Report(FileJob job, int status) => Context.Log.LogError(

@@ -19,8 +19,8 @@ public sealed partial class FiledPeer
     {
         if (!Fits(request.Offset, request.Length)) return new ValueTask<int>(XsegErrno.EFBIG);
         if (_pool == null) return new ValueTask<int>(XsegErrno.ESHUTDOWN);
-        if (!request.TryData(out var data) || data.Count != Request.PagesFor(request.Offset, request.Length)) return new ValueTask<int>(Bad());
-        if (!TryFind(request, out var target)) return new ValueTask<int>(request.Target.IsEmpty ? XsegErrno.EINVAL : Bad());
+        if (!request.TryData(out var data) || data.Count != Request.PagesFor(request.Offset, request.Length)) return new ValueTask<int>(Context.BadRequest());
+        if (!TryFind(request, out var target)) return new ValueTask<int>(request.Target.IsEmpty ? XsegErrno.EINVAL : Context.BadRequest());
         var job = Rent(JobKind.Request, request);
         job.Object = target;
         if (!data.HasPages && data.Count > 0)
@@ -112,14 +112,14 @@ public sealed partial class FiledPeer
         int count = job.PageCount;
         if (count == 0) return status;
         _pagesReading -= count;
-        if (!request.TryData(out var data) || data.Count != count) status = status == 0 ? Bad() : status;
+        if (!request.TryData(out var data) || data.Count != count) status = status == 0 ? Context.BadRequest() : status;
         for (int i = 0; i < count; i++)
         {
             var page = job.Pages[i];
             bool lent = status == 0 && !job.Zero[i];
             if (status == 0 && !data.Set(i, lent ? page : Extent.Zero))
             {
-                status = Bad();
+                status = Context.BadRequest();
                 lent = false;
             }
 

@@ -104,9 +104,9 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
         {
             Directory.CreateDirectory(options.Directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileFault.Is(e))
         {
-            throw new ErrnoException(e is UnauthorizedAccessException ? Errno.EACCES : Errno.ENOTDIR, $"{options.Directory}: cannot be made: {e.Message}", e);
+            throw new ErrnoException(FileFault.ErrnoOf(e), $"{options.Directory}: cannot be made: {e.Message}", e);
         }
 
         _root = Sys.Open(Libc.AT_FDCWD, options.Directory, Libc.O_RDONLY | Libc.O_DIRECTORY);

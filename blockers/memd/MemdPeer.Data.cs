@@ -21,7 +21,7 @@ public sealed unsafe partial class MemdPeer
         wait = false;
         ulong offset = request.Offset, length = request.Length;
         if (!Fits(offset, length)) return XsegErrno.EFBIG;
-        if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length)) return Bad();
+        if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length)) return Context.BadRequest();
         var source = _store.Find(request.Hash, request.Target);
         if (source == null)
         {
@@ -41,7 +41,7 @@ public sealed unsafe partial class MemdPeer
         for (int i = 0; i < data.Count; i++)
         {
             int part = (int)Math.Min((ulong)(4096 - inside), left);
-            if (data.Owned(i, out var extent) == null) return Bad();
+            if (data.Owned(i, out var extent) == null) return Context.BadRequest();
             byte* page = Context.Segment.PageBytes(extent.Page);
             byte* chunk = source == null ? null : (byte*)source.ChunkAt((int)(offset >> 12) + i);
             if (chunk == null) new Span<byte>(page + inside, part).Clear();
@@ -74,7 +74,7 @@ public sealed unsafe partial class MemdPeer
             byte* chunk = source == null ? null : (byte*)source.ChunkAt(first + i);
             var extent = chunk == null ? Extent.Zero : _lent[taken++];
             if (chunk != null) Buffer.MemoryCopy(chunk + inside, Context.Segment.PageBytes(extent.Page) + inside, part, part);
-            if (!data.Set(i, extent)) return Bad();
+            if (!data.Set(i, extent)) return Context.BadRequest();
             left -= (ulong)part;
             inside = 0;
         }
@@ -87,7 +87,7 @@ public sealed unsafe partial class MemdPeer
         ulong offset = request.Offset, length = request.Length;
         uint flow = request.Flow;
         if (!Fits(offset, length)) return XsegErrno.EFBIG;
-        if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length) || (length != 0 && !data.HasPages)) return Bad();
+        if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length) || (length != 0 && !data.HasPages)) return Context.BadRequest();
         var name = request.Target;
         if (name.IsEmpty) return XsegErrno.EINVAL;
         var target = _store.Find(request.Hash, name);
@@ -107,7 +107,7 @@ public sealed unsafe partial class MemdPeer
             }
             else if (!data.Get(i).IsSpent)
             {
-                return Bad();
+                return Context.BadRequest();
             }
 
             left -= (ulong)part;

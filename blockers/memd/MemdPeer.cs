@@ -145,10 +145,4 @@ public sealed partial class MemdPeer : Peer, IDisposable
             if (!wait) return status;
         }
     }
-
-    private int Bad()
-    {
-        Context.Port.CountBadRequest();
-        return XsegErrno.EBADMSG;
-    }
 }

@@ -41,18 +41,18 @@ internal sealed partial class InstanceRecord : IDisposable
             });
             return new InstanceRecord(path, locked);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileFault.Is(e))
         {
-            const int wouldBlock = 11;
-            bool busy = e is IOException && (e.HResult & 0xFFFF) == wouldBlock;
-            throw new ErrnoException(busy ? Errno.EBUSY : Errno.EACCES,
+            // .NET locks what is opened without sharing.
+            bool busy = FileFault.ErrnoOf(e) == Errno.EAGAIN;
+            throw new ErrnoException(busy ? Errno.EBUSY : FileFault.ErrnoOf(e),
                 busy ? $"{lockPath}: another radosd uses this state file; give each its own (state)"
                     : $"{lockPath}: cannot be used: {e.Message}; give radosd a state file in a directory that it may write (state)", e);
         }
     }
 
     /// <summary>What is recorded; null if nothing is.</summary>
-    /// <exception cref="ErrnoException">EPROTO if the file is damaged: nobody can tell then whom to fence; EACCES if it cannot be read.</exception>
+    /// <exception cref="ErrnoException">EPROTO if the file is damaged: nobody can tell then whom to fence; what the kernel said if it cannot be read.</exception>
     internal Instance? Read()
     {
         if (!File.Exists(_path)) return null;
@@ -61,9 +61,9 @@ internal sealed partial class InstanceRecord : IDisposable
         {
             lines = new FileInfo(_path).Length > Longest ? [] : File.ReadAllText(_path, Encoding.UTF8).Split('\n');
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileFault.Is(e))
         {
-            throw new ErrnoException(Errno.EACCES, $"{_path}: the state file cannot be read: {e.Message}; radosd must be able to read and write it (state)", e);
+            throw new ErrnoException(FileFault.ErrnoOf(e), $"{_path}: the state file cannot be read: {e.Message}; radosd must be able to read and write it (state)", e);
         }
 
         if (lines.Length == 4 && lines[0] == Title && Value(lines[1], "fsid=") is { } fsid && Value(lines[2], "address=") is { } address && lines[3] == "end")
@@ -86,9 +86,9 @@ internal sealed partial class InstanceRecord : IDisposable
 
             File.Move(temporary, _path, overwrite: true);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileFault.Is(e))
         {
-            throw new ErrnoException(Errno.EIO, $"{_path}: the RADOS client instance cannot be recorded: {e.Message}; nothing is served without (state)", e);
+            throw new ErrnoException(FileFault.ErrnoOf(e), $"{_path}: the RADOS client instance cannot be recorded: {e.Message}; nothing is served without (state)", e);
         }
 
         SyncDirectory();

@@ -50,7 +50,7 @@ public sealed partial class RadosdPeer
         while (status == Errno.EAGAIN)
         {
             await Context.Reactor.Delay(LenderPause);
-            status = TryData(op, out var data) ? Lend(op, data) : Bad();
+            status = TryData(op, out var data) ? Lend(op, data) : Context.BadRequest();
         }
 
         _admission.Unhold((long)op.Length);
@@ -59,20 +59,20 @@ public sealed partial class RadosdPeer
 
     private unsafe int TryFill(RadosOp op, bool missing)
     {
-        if (!TryData(op, out var data)) return Bad();
+        if (!TryData(op, out var data)) return Context.BadRequest();
         int got = missing ? 0 : op.Result.Length;
         bool lends = !data.HasPages;
-        if (lends && got == 0) return Payload.TrySetZeros(data) ? 0 : Bad();
+        if (lends && got == 0) return Payload.TrySetZeros(data) ? 0 : Context.BadRequest();
         // RADOS reads short at the object's end only.
         new Span<byte>(op.Buffer + got, (int)op.Length - got).Clear();
-        if (lends) return op.BufferIsBounce ? Lend(op, data) : Bad();
-        return !op.BufferIsBounce || Payload.TryScatter(op.Request, data, op.Buffer, op.Offset, op.Length) ? 0 : Bad();
+        if (lends) return op.BufferIsBounce ? Lend(op, data) : Context.BadRequest();
+        return !op.BufferIsBounce || Payload.TryScatter(op.Request, data, op.Buffer, op.Offset, op.Length) ? 0 : Context.BadRequest();
     }
 
     private unsafe int Lend(RadosOp op, in RequestData data)
     {
         int status = Payload.Lend(_lender, op.Request, data, op.Buffer, op.Offset, op.Length);
-        return status == Errno.EBADMSG ? Bad() : status;
+        return status == Errno.EBADMSG ? Context.BadRequest() : status;
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]

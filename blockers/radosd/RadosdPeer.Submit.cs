@@ -68,11 +68,11 @@ public sealed unsafe partial class RadosdPeer
 
     private int SubmitRead(RadosOp op, RadosPool pool)
     {
-        if (!TryData(op, out var data)) return Bad();
+        if (!TryData(op, out var data)) return Context.BadRequest();
         if (!op.BufferIsBounce)
         {
             op.Buffer = null;
-            if (data.HasPages && !Payload.TryFindOwned(op.Request, data, out op.Buffer)) return Bad();
+            if (data.HasPages && !Payload.TryFindOwned(op.Request, data, out op.Buffer)) return Context.BadRequest();
             op.BufferIsBounce = op.Buffer == null;
             if (op.BufferIsBounce) op.Buffer = _buffers.Rent(op.Length);
         }
@@ -84,7 +84,7 @@ public sealed unsafe partial class RadosdPeer
     {
         // At each submit anew: between two of them a faulty issuer may have taken its pages away.
         // One without pages would name the zero page.
-        if (!TryData(op, out var data) || !data.HasPages || !Payload.TryFindReadable(op.Request, data, out byte* piece, out int spent)) return Bad();
+        if (!TryData(op, out var data) || !data.HasPages || !Payload.TryFindReadable(op.Request, data, out byte* piece, out int spent)) return Context.BadRequest();
         if (spent == data.Count) return NothingToDo;
         if (piece != null) return pool.Write(op.Name, new ReadOnlySpan<byte>(piece, (int)op.Length), op.Offset, op);
 
@@ -95,7 +95,7 @@ public sealed unsafe partial class RadosdPeer
         {
             return Payload.Gather(data, op.Offset, op.Length, _gather, ref first) == (int)op.Length
                 ? pool.Write(op.Name, new ReadOnlySpan<byte>(_gather, (int)op.Length), op.Offset, op)
-                : Bad();
+                : Context.BadRequest();
         }
 
         using var set = RadosWriteOp.Create();
@@ -103,7 +103,7 @@ public sealed unsafe partial class RadosdPeer
         {
             int from = first;
             int bytes = Payload.Gather(data, op.Offset, op.Length, _gather, ref first);
-            if (bytes < 0) return Bad();
+            if (bytes < 0) return Context.BadRequest();
             ulong offset = from == 0 ? op.Offset : (op.Offset & ~4095ul) + ((ulong)from << 12);
             if (bytes > 0) set.Write(new ReadOnlySpan<byte>(_gather, bytes), offset);
             if (first == from) first++;

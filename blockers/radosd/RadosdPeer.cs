@@ -148,12 +148,6 @@ public sealed partial class RadosdPeer : Peer
         };
     }
 
-    private int Bad()
-    {
-        Context.Port.CountBadRequest();
-        return Errno.EBADMSG;
-    }
-
     private RadosOp Rent(in Request request)
     {
         var op = _free ?? new RadosOp();

@@ -30,6 +30,9 @@ public struct PageEntry
     [FieldOffset(24)] public uint Masks;
     /// <summary>CRC-32C of the page's valid sectors, or 0 where the flow does not ask for it.</summary>
     [FieldOffset(28)] public uint Checksum;
+
+    /// <summary>True if the masks have a sector that the blocker does not hold stably: dirty, or written.</summary>
+    public readonly bool IsUnstable => (Masks & 0x00FF_FF00) != 0;
 }
 
 /// <summary>
@@ -45,6 +48,9 @@ public readonly record struct SectorMasks(byte Valid, byte Dirty, byte Written, 
     /// operator discards it (<c>segment fsck --repair --discard-dirty</c>).
     /// </summary>
     public const byte Quarantined = 2;
+
+    /// <summary>In quarantine: marked, and dirty in some sector, so that everything that looks for dirty pages finds it.</summary>
+    public SectorMasks InQuarantine => this with { Dirty = Dirty == 0 ? byte.MaxValue : Dirty, Mark = Quarantined };
 
     /// <summary>As the word of <see cref="PageEntry.Masks"/>.</summary>
     public uint Packed => (uint)(Valid | (Dirty << 8) | (Written << 16) | (Mark << 24));

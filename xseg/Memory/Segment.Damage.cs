@@ -76,7 +76,7 @@ public sealed unsafe partial class Segment
         return false;
     }
 
-    private static bool IsDirty(in PageEntry entry) => new PageWord(entry.Word).State == PageState.Cache && (entry.Masks & 0x00FF_FF00) != 0;
+    private static bool IsDirty(in PageEntry entry) => new PageWord(entry.Word).State == PageState.Cache && entry.IsUnstable;
 
     private static bool IsAsMade(in PageEntry entry)
     {
@@ -112,7 +112,12 @@ public sealed unsafe partial class Segment
         var ports = new PortEntry[header.PortCount];
         using var file = new Microsoft.Win32.SafeHandles.SafeFileHandle(fd, ownsHandle: false);
         _ = RandomAccess.Read(file, MemoryMarshal.AsBytes(ports.AsSpan()), (long)header.PortsOffset);
-        foreach (ref var port in ports.AsSpan())
+        return LivingProcess(ports);
+    }
+
+    private static int? LivingProcess(ReadOnlySpan<PortEntry> ports)
+    {
+        foreach (ref readonly var port in ports)
             if (port.State == (uint)PortState.Bound && IsProcess(port.ProcessId, port.BoundAt)) return port.ProcessId;
         return null;
     }
@@ -167,13 +172,7 @@ public sealed unsafe partial class Segment
         ? null : $"the file 'locks' has inode {_locks.Inode}, the segment was made with {Header->LocksInode}: if a peer lives that was started before, it looks dead";
 
     /// <summary>A process that a bound port names and that lives, though its lock cannot be seen; null if the locks are the right ones.</summary>
-    internal int? HiddenProcess()
-    {
-        if (LocksFault == null) return null;
-        for (int port = 0; port < PortCount; port++)
-            if (PortAt(port)->State == (uint)PortState.Bound && IsProcess(PortAt(port)->ProcessId, PortAt(port)->BoundAt)) return PortAt(port)->ProcessId;
-        return null;
-    }
+    internal int? HiddenProcess() => LocksFault == null ? null : LivingProcess(new ReadOnlySpan<PortEntry>(PortAt(0), PortCount));
 
     /// <summary>Under the maintenance lock, with no peer alive. Returns how many things were mended.</summary>
     internal int RepairHeader()

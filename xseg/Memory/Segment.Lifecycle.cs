@@ -139,7 +139,7 @@ public sealed unsafe partial class Segment
         for (uint page = 1; page < PageCount; page++)
         {
             var entry = PageAt(page);
-            if (new PageWord(Volatile.Read(ref entry->Word)).State == PageState.Cache && (entry->Masks & 0x00FF_FF00) != 0) dirty++;
+            if (new PageWord(Volatile.Read(ref entry->Word)).State == PageState.Cache && entry->IsUnstable) dirty++;
         }
 
         return dirty;

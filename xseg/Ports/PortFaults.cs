@@ -36,7 +36,7 @@ internal static unsafe class PortFaults
         {
             var entry = segment.PageAt(page);
             var word = new PageWord(Volatile.Read(ref entry->Word));
-            if (word.State == PageState.Cache && word.Owner < (uint)dirty.Length && (entry->Masks & 0x00FF_FF00) != 0) dirty[word.Owner]++;
+            if (word.State == PageState.Cache && word.Owner < (uint)dirty.Length && entry->IsUnstable) dirty[word.Owner]++;
         }
 
         return dirty;

@@ -135,7 +135,7 @@ internal static unsafe class Fence
                     break;
                 case PageState.Cache when word.Owner == (uint)port && keepsCachePages:
                     report.PagesCached++;
-                    if (IsDirty(entry)) report.PagesDirty++;
+                    if (entry->IsUnstable) report.PagesDirty++;
                     break;
                 case PageState.Cache when word.Owner == (uint)port:
                     // None is dirty: Bind has looked.
@@ -164,8 +164,6 @@ internal static unsafe class Fence
         return adopted != null && adopted->Word == new PageWord(PageState.Cache, (uint)port, extent.Generation).Value
             && Shared.TrySwap(ref *at, extent.Value, new Extent(page, word.Generation).AsSpent().Value);
     }
-
-    private static bool IsDirty(PageEntry* entry) => (entry->Masks & 0x00FF_FF00) != 0;
 
     /// <summary>True if the list of extents of a slot has the page. The slot's issuer may be alive; the page cannot leave the slot unseen.</summary>
     private static bool IsNamed(Segment segment, uint number, uint page)

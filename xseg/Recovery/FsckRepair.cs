@@ -24,8 +24,7 @@ internal static unsafe class FsckRepair
 
         // Before the pages: whose they are is sorted out.
         repaired += PortRepair.Run(segment, cache);
-        for (int route = 0; route < segment.RouteCount; route++)
-            if (!RouteTable.IsSound(segment, route) && RouteTable.Drop(segment, route)) repaired++;
+        repaired += RouteTable.DropDamaged(segment);
         if (discardDirty) repaired += DiscardLost(segment);
         repaired += RepairPages(segment, discardDirty);
         for (int port = 0; port < segment.PortCount; port++)
@@ -103,7 +102,7 @@ internal static unsafe class FsckRepair
     }
 
     /// <summary>True if the word does not say what the page is, and the rest of the entry that it was dirty, or nothing either.</summary>
-    internal static bool MayBeDirty(Segment segment, PageEntry* entry) => segment.IsSenseless(entry->Word) && (entry->Word == 0 || (entry->Masks & 0x00FF_FF00) != 0);
+    internal static bool MayBeDirty(Segment segment, PageEntry* entry) => segment.IsSenseless(entry->Word) && (entry->Word == 0 || entry->IsUnstable);
 
     private static void Free(Segment segment, uint page)
     {

@@ -47,8 +47,8 @@ internal sealed unsafe partial class FsckScan(Segment segment)
 
     private void CheckPorts()
     {
-        uint quick;
-        if ((quick = segment.Header->QuickDeaths) != 0)
+        uint quick = segment.Header->QuickDeaths;
+        if (quick != 0)
             Add(FsckKind.QuickDeaths, quick, 0, $"{quick} peers in a row died within seconds of their start, the last one was process {segment.Header->QuickDeathProcess}{(quick > 1 ? "; restarts are stopped until --clear-deaths" : "")}");
         long[] dirty = PortFaults.DirtyByPort(segment);
         for (int port = 0; port < segment.PortCount; port++)

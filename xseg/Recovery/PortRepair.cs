@@ -56,8 +56,8 @@ internal static unsafe class PortRepair
             var entry = segment.PageAt(page);
             var word = new PageWord(entry->Word);
             var masks = SectorMasks.From(entry->Masks);
-            if (word.State != PageState.Cache || word.Owner != (uint)port || (masks.Dirty | masks.Written) == 0) continue;
-            Shared.Store(ref entry->Masks, (masks with { Dirty = masks.Dirty == 0 ? byte.MaxValue : masks.Dirty, Mark = SectorMasks.Quarantined }).Packed);
+            if (word.State != PageState.Cache || word.Owner != (uint)port || !entry->IsUnstable) continue;
+            Shared.Store(ref entry->Masks, masks.InQuarantine.Packed);
             Shared.Store(ref entry->Word, new PageWord(PageState.Cache, (uint)home, word.Generation).Value);
             given++;
         }

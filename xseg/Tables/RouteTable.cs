@@ -18,13 +18,12 @@ public static unsafe class RouteTable
         lock (segment.MaintenanceGate)
         {
             using var maintenance = segment.Locks.Maintain();
-            int dropped = 0;
-            for (int route = 0; route < segment.RouteCount; route++)
-                if (!IsSound(segment, route) && Drop(segment, route)) dropped++;
+            int dropped = DropDamaged(segment);
             int free = Choose(segment, name);
             for (int route = 0; free < 0 && route < segment.RouteCount; route++)
             {
-                if (!IsAbandoned(segment, route) || !Drop(segment, route)) continue;
+                if (!IsAbandoned(segment, route)) continue;
+                Drop(segment, route);
                 free = route;
                 dropped++;
             }
@@ -57,11 +56,24 @@ public static unsafe class RouteTable
         return state == 0 || (state == 1 && entry->NameLength is > 0 and <= RouteEntry.MaxName && entry->Shards > 0 && entry->Port + entry->Shards <= segment.PortCount);
     }
 
-    internal static bool Drop(Segment segment, int route)
+    /// <summary>Drops the entries that make no sense; returns how many. Under the maintenance lock.</summary>
+    internal static int DropDamaged(Segment segment)
+    {
+        int dropped = 0;
+        for (int route = 0; route < segment.RouteCount; route++)
+        {
+            if (IsSound(segment, route)) continue;
+            Drop(segment, route);
+            dropped++;
+        }
+
+        return dropped;
+    }
+
+    private static void Drop(Segment segment, int route)
     {
         ref ulong word = ref segment.RouteAt(route)->Word;
         Shared.Store(ref word, ((word >> 32) + 1) << 32);
-        return true;
     }
 
     private static bool IsAbandoned(Segment segment, int route)

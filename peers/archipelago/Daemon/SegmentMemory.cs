@@ -56,7 +56,7 @@ internal sealed class SegmentMemory(Segment segment, ILogger log)
             {
                 _last = segment.Memory();
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            catch (Exception e) when (FileFault.Is(e))
             {
                 // Where /proc is hidden nobody knows.
                 _last = new MemoryReport(0, 0, 0);

@@ -25,7 +25,7 @@ internal static unsafe class SegmentView
             var state = new PageWord(Volatile.Read(ref entry->Word)).State;
             string name = Enum.IsDefined(state) ? state.ToString().ToLowerInvariant() : "damaged";
             states[name] = states.GetValueOrDefault(name) + 1;
-            if (state == PageState.Cache && (entry->Masks & 0x00FF_FF00) != 0) dirty++;
+            if (state == PageState.Cache && entry->IsUnstable) dirty++;
         }
 
         return new SegmentInfo(
@@ -84,7 +84,7 @@ internal static unsafe class SegmentView
             var entry = segment.PageAt(page);
             if (new PageWord(Volatile.Read(ref entry->Word)).State != PageState.Cache || entry->Flow >= segment.FlowCount) continue;
             cached[entry->Flow]++;
-            if ((entry->Masks & 0x00FF_FF00) != 0) dirty[entry->Flow]++;
+            if (entry->IsUnstable) dirty[entry->Flow]++;
         }
 
         var found = new List<FlowInfo>();

@@ -1,3 +1,4 @@
+using Archipelago.Runtime;
 using Archipelago.Radosd;
 
 namespace Archipelago.Cli.Peers;
@@ -31,7 +32,7 @@ internal static class StoreNames
             foreach (string line in File.ReadLines(path))
                 if (line.Split('=', 2) is [var key, var value] && key.Trim() == "fsid") return value.Trim();
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileFault.Is(e))
         {
             // The peer itself says so when it starts.
         }

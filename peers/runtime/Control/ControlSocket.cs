@@ -104,10 +104,9 @@ internal sealed partial class ControlSocket : IDisposable
                 Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
             }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileFault.Is(e))
         {
-            int errno = e is UnauthorizedAccessException ? Errno.EACCES : Errno.EIO;
-            throw new ErrnoException(errno, $"control socket {path}: {e.Message}; choose another path ([control] socket)", e);
+            throw new ErrnoException(FileFault.ErrnoOf(e), $"control socket {path}: {e.Message}; choose another path ([control] socket)", e);
         }
 
         int file = open(path + ".lock", ReadWriteCreateCloseOnExec, OwnerOnly);
@@ -139,8 +138,7 @@ internal sealed partial class ControlSocket : IDisposable
         }
         catch (IOException e)
         {
-            int errno = e.HResult is > 0 and < 4096 ? e.HResult : Errno.EIO;
-            throw new ErrnoException(errno, $"control socket {path}: cannot write {path}.lock: {Errno.Describe(errno)}", e);
+            throw FileFault.Tell(e, $"control socket {path}: cannot write {path}.lock");
         }
     }
 

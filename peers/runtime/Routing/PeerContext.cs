@@ -33,6 +33,16 @@ public sealed class PeerContext
     /// <summary>Statistics of the peer's port, written by the reactor's thread, readable by all.</summary>
     public PortStatistics Statistics { get; } = new();
 
+    /// <summary>
+    /// Counts a request whose slot, extents or pages are not what it says: whoever sent it, or wrote over it, is not to be trusted. Returns
+    /// EBADMSG, which is its answer.
+    /// </summary>
+    public int BadRequest()
+    {
+        Port.CountBadRequest();
+        return Errno.EBADMSG;
+    }
+
     internal LocalPeers Local { get; }
     internal PortPoller Poller => _poller;
 

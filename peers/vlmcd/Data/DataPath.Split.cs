@@ -59,7 +59,7 @@ internal sealed partial class DataPath
 
             // The slot is not kept while the map works: what that needs may be slots.
             context.Free(child);
-            if (filled == Filled.Bad) return Bad();
+            if (filled == Filled.Bad) return context.BadRequest();
             if (filled == Filled.Zeros)
             {
                 gather.Serviced += length;

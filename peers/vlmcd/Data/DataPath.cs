@@ -50,7 +50,7 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
                 return Split(request, op, volume, offset, length);
             case Filled.Bad:
                 context.Free(child);
-                return new ValueTask<int>(Bad());
+                return new ValueTask<int>(context.BadRequest());
             case Filled.Zeros:
                 context.Free(child);
                 request.Serviced = length;
@@ -88,11 +88,5 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
         InFlight--;
         context.Free(child);
         return status;
-    }
-
-    private int Bad()
-    {
-        context.Port.CountBadRequest();
-        return Errno.EBADMSG;
     }
 }

@@ -99,10 +99,10 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
     /// <summary>Puts <paramref name="bytes"/> into the answer's pages from byte <paramref name="start"/> of the first on.</summary>
     private async ValueTask<int> AnswerAsync(Request request, ReadOnlyMemory<byte> bytes, int start, int pages)
     {
-        if (!request.TryData(out var data) || data.Count < pages) return Bad();
+        if (!request.TryData(out var data) || data.Count < pages) return context.BadRequest();
         int filled = bytes.Length == 0 ? 0 : (start + bytes.Length + 4095) >> 12;
         request.Serviced = (ulong)bytes.Length;
-        if (data.HasPages) return Fill(request, default, bytes.Span, start, pages) ? 0 : Bad();
+        if (data.HasPages) return Fill(request, default, bytes.Span, start, pages) ? 0 : context.BadRequest();
         var lent = new Extent[filled];
         while (filled <= _lender.Available)
         {
@@ -121,7 +121,7 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
     private int TryLend(in Request request, Extent[] lent, ReadOnlySpan<byte> bytes, int start, int pages)
     {
         if (!_lender.TryTake(request.Flow, lent)) return Errno.EAGAIN;
-        return Fill(request, lent, bytes, start, pages) ? 0 : Bad();
+        return Fill(request, lent, bytes, start, pages) ? 0 : context.BadRequest();
     }
 
     private unsafe bool Fill(in Request request, ReadOnlySpan<Extent> lent, ReadOnlySpan<byte> bytes, int start, int pages)
@@ -143,11 +143,5 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         }
 
         return true;
-    }
-
-    private int Bad()
-    {
-        context.Port.CountBadRequest();
-        return Errno.EBADMSG;
     }
 }

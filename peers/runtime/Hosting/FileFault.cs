@@ -1,15 +1,13 @@
-using Archipelago.Runtime;
-
-namespace Archipelago.Cli.Daemon;
+namespace Archipelago.Runtime;
 
 /// <summary>What the kernel said to file operations of .NET, as an errno.</summary>
-internal static class FileFault
+public static class FileFault
 {
     /// <summary>True for what file operations throw.</summary>
-    internal static bool Is(Exception e) => e is IOException or UnauthorizedAccessException;
+    public static bool Is(Exception e) => e is IOException or UnauthorizedAccessException;
 
     /// <summary>The errno; EIO where there is none.</summary>
-    internal static int ErrnoOf(Exception e) => e switch
+    public static int ErrnoOf(Exception e) => e switch
     {
         UnauthorizedAccessException => Errno.EACCES,
         FileNotFoundException or DirectoryNotFoundException => Errno.ENOENT,
@@ -20,5 +18,5 @@ internal static class FileFault
     };
 
     /// <summary>An error that says what could not be done.</summary>
-    internal static ErrnoException Tell(Exception e, string what) => new(ErrnoOf(e), $"{what}: {Errno.Describe(ErrnoOf(e))}", e);
+    public static ErrnoException Tell(Exception e, string what) => new(ErrnoOf(e), $"{what}: {Errno.Describe(ErrnoOf(e))}", e);
 }
