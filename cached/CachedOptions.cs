@@ -22,12 +22,12 @@ public sealed record CachedOptions
         "Largest part of the cache that may be dirty. Writers then go at the blocker's speed.");
     /// <summary>See <see cref="DestageRatio"/>.</summary>
     public static readonly OptionSpec<double> DestageRatioOption = Option.Ratio("destage-ratio", "25%", 0, 0.95,
-        "Dirty part of the cache from which on destaging runs without regard to age, faster the more is dirty. Not above dirty-ratio.");
+        "Dirty part of the cache from which on data is destaged before it has dirty-age: from 5 s old at this part (or dirty-age, if that is less) down to at once at dirty-ratio, with more writes in flight the nearer it comes. Not above dirty-ratio.");
     /// <summary>See <see cref="DirtyAge"/>.</summary>
     public static readonly OptionSpec<TimeSpan> DirtyAgeOption = Option.Duration("dirty-age", "5s", TimeSpan.FromMilliseconds(10), TimeSpan.FromHours(1),
         "Age at which dirty data is destaged even if there is room.");
     /// <summary>See <see cref="DestageDepth"/>.</summary>
-    public static readonly OptionSpec<long> DestageDepthOption = Option.Integer("destage-depth", "32", 1, 512, "Writes to the blocker in flight for destaging.");
+    public static readonly OptionSpec<long> DestageDepthOption = Option.Integer("destage-depth", "32", 1, 512, "Most writes to the blocker in flight for destaging; 4 while nothing presses.");
     /// <summary>See <see cref="DestageRun"/>.</summary>
     public static readonly OptionSpec<long> DestageRunOption = Option.Bytes("destage-run", "512k", 4096, 4 << 20, "Most bytes of neighbouring dirty pages in one write to the blocker.", 4096);
     /// <summary>See <see cref="FillDepth"/>.</summary>
@@ -48,7 +48,7 @@ public sealed record CachedOptions
     public CachePolicy DefaultPolicy { get; init; } = CachePolicy.WriteBack;
     /// <summary>Largest part of the pages that may be dirty, 0.01 to 0.95; writers then wait for destaging.</summary>
     public double DirtyRatio { get; init; } = 0.75;
-    /// <summary>Part of the pages from which on destaging runs without regard to age, 0 to <see cref="DirtyRatio"/>.</summary>
+    /// <summary>Part of the pages from which on data is destaged the younger the more is dirty, 0 to <see cref="DirtyRatio"/>.</summary>
     public double DestageRatio { get; init; } = 0.25;
     /// <summary>Age at which a dirty object is destaged.</summary>
     public TimeSpan DirtyAge { get; init; } = TimeSpan.FromSeconds(5);

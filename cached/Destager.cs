@@ -11,8 +11,8 @@ namespace Archipelago.Cached;
 
 /// <summary>
 /// Brings dirty pages to the blocker. One pass per object at a time writes all of its dirty buckets, runs of neighbours in
-/// one request: so no bucket has two blocker writes in flight. Passes start when somebody waits for the object, when it is
-/// old, or when much is dirty; several run at once. A failed pass leaves its pages dirty and is tried again. One reactor.
+/// one request: so no bucket has two blocker writes in flight. Passes start when somebody waits for the object, or when its
+/// turn has come (<see cref="Pace"/>); several run at once. A failed pass leaves its pages dirty and is tried again. One reactor.
 /// </summary>
 internal sealed partial class Destager
 {
@@ -28,17 +28,15 @@ internal sealed partial class Destager
     private readonly Stack<PassRuns> _spareRuns = new();
     private readonly Action<object?> _onTick;
     private readonly List<CachedObject> _passing = [];
-    private readonly int _depth;
+    private readonly Pace _pace;
     private bool _stopped;
-    private bool _squeezed;
     private bool _pumping;
     private bool _pumpAgain;
 
     internal Destager(PeerContext context, Store store, Route blocks)
     {
         (_context, _store, _options, _blocks) = (context, store, store.Options, blocks);
-        // Fills and forwarded requests need slots too.
-        _depth = Math.Clamp(_options.DestageDepth, 1, context.Segment.SlotsPerPort / 4);
+        _pace = new Pace(context, store);
         _onTick = static state => ((Destager)state!).OnTick();
     }
 
@@ -101,9 +99,8 @@ internal sealed partial class Destager
     /// <summary>Somebody found no room: destage without regard to age, and make stable what can then be evicted.</summary>
     internal void Squeeze()
     {
-        _squeezed = true;
+        _pace.Squeeze();
         Pump();
-        _squeezed = false;
         Squeezed?.Invoke();
     }
 
@@ -133,7 +130,7 @@ internal sealed partial class Destager
 
     private void StartUrgent()
     {
-        while (_urgent.Count > 0 && WritesInFlight < _depth)
+        while (_urgent.Count > 0 && WritesInFlight < _pace.Depth)
         {
             var next = _urgent.Dequeue();
             next.Urgent = false;
@@ -144,39 +141,20 @@ internal sealed partial class Destager
 
     private void StartOld()
     {
-        if (WritesInFlight >= BackgroundDepth()) return;
         long now = _context.Reactor.Now;
         // By index: a pass may end at once, and whoever waited for it may bring in a new flow.
         for (int i = 0; i < _store.Flows.Count; i++)
         {
             var flow = _store.Flows[i];
-            long age = AgeOf(flow);
-            for (var next = flow.Oldest; next is { Listed: true } && WritesInFlight < BackgroundDepth();)
+            for (var next = flow.Oldest; next is { Listed: true };)
             {
                 var candidate = next;
                 next = next.Newer;
                 if (candidate.InPass || candidate.Exclusive || candidate.RetryAt > now) continue;
-                if (!Pressure && now - candidate.DirtySince < age) break;
+                if (!_pace.IsDue(candidate) || WritesInFlight >= _pace.DepthFor(candidate, candidate.DirtySince)) break;
                 Begin(candidate);
             }
         }
-    }
-
-    private bool Pressure => _squeezed || _store.DirtyPages + _store.WrittenPages > (long)(_options.Pages * _options.DestageRatio);
-
-    /// <summary>From one write in flight when nothing presses to the full depth at the dirty limit.</summary>
-    private int BackgroundDepth()
-    {
-        double low = _options.Pages * _options.DestageRatio;
-        double above = (_store.DirtyPages - low) / Math.Max(1, _store.DirtyLimit - low);
-        return Math.Clamp(4 + (int)(above * 2 * _depth), Math.Min(4, _depth), _depth);
-    }
-
-    private unsafe long AgeOf(FlowState flow)
-    {
-        var entry = _context.Segment.FlowAt(flow.Index);
-        long own = entry == null ? 0 : (long)entry->DirtyAge;
-        return own > 0 ? own : _options.DirtyAge.Ticks * 100;
     }
 
     private void OnTick()
@@ -209,8 +187,8 @@ internal sealed partial class Destager
         for (int i = 0; i < runs.Count; i++)
         {
             runs.Start(runs[i].Fragmented ? WriteFragmentsAsync(of, runs[i].Bucket, stable) : WriteAsync(of, runs[i], stable));
-            // A pass with many runs keeps to the depth by waiting for its own oldest one.
-            while (done < runs.Started && WritesInFlight >= _depth) status = First(status, await runs.Outcome(done++));
+            // A pass with many runs keeps to the depth by waiting for its own oldest one, and gets on with one at a time even so.
+            while (done < runs.Started && WritesInFlight >= _pace.DepthFor(of, of.DirtyFrom)) status = First(status, await runs.Outcome(done++));
         }
 
         while (done < runs.Started) status = First(status, await runs.Outcome(done++));

@@ -123,7 +123,7 @@ internal sealed unsafe partial class Store
         _context.Log.LogError("page table damaged: page {Page} does not say any more which bucket it is", page);
     }
 
-    private static void Mark(PageEntry* entry) => Shared.Store(ref entry->Masks, SectorMasks.From(entry->Masks).InQuarantine.Packed);
+    private static void Mark(PageEntry* entry) => Shared.Store(ref entry->Masks, SectorMasks.From(entry->Masks).InQuarantine().Packed);
 
     private void CountLost(CachedObject of, int change)
     {

@@ -142,17 +142,21 @@ internal sealed unsafe class Transfers : IDisposable
         }
 
         int at = (int)(offset & 4095), left = _options.BlockSize;
-        for (int i = 0; i < data.Count; i++, at = 0)
+        byte* next = data.Readable(0);
+        for (int i = 0; i < data.Count; at = 0)
         {
-            int bytes = Math.Min(left, 4096 - at);
-            byte* page = data.Readable(i);
+            byte* page = next;
             if (page == null)
             {
                 Fail(request, XsegErrno.EBADMSG);
                 return;
             }
 
-            if (i + 1 < data.Count) Prefetch(data.Readable(i + 1));
+            // Pages that were written together lie together: one copy, which the processor's own prefetching keeps up with.
+            int pages = 1;
+            while (++i < data.Count && (next = data.Readable(i)) == page + (pages << 12)) pages++;
+            if (i < data.Count) Prefetch(next);
+            int bytes = Math.Min(left, (pages << 12) - at);
             if (_options.CopyOut) Buffer.MemoryCopy(page + at, copy, bytes, bytes);
             byte* content = _options.CopyOut ? copy : page + at;
             if (_options.Verify != BenchVerify.None && !IsRight(content, bytes, target, offset, op.Generation)) return;

@@ -184,20 +184,6 @@ public sealed class DestageTests
     }
 
     [Fact]
-    public void DestageStartsAtTheWatermarkWhileThePoolIsFarFromEmpty()
-    {
-        var (rig, blocker) = Make(Patient with { DestageRatio = 0.25 });
-        using var _ = rig;
-        for (ulong bucket = 0; bucket < 60; bucket++) rig.Write(1, $"o{bucket % 4}", bucket * 8192, Rig.Fill(4096, 1));
-        rig.World.RunFor(TimeSpan.FromSeconds(1));
-        Assert.Empty(blocker.Of(XsegOp.Write));
-        for (ulong bucket = 60; bucket < 80; bucket++) rig.Write(1, $"o{bucket % 4}", bucket * 8192, Rig.Fill(4096, 1));
-        rig.World.RunFor(TimeSpan.FromMilliseconds(200));
-        Assert.NotEmpty(blocker.Of(XsegOp.Write));
-        Assert.True(rig.Cached.Context.Port.Pages.Count > 100);
-    }
-
-    [Fact]
     public void SizeOfAnObjectDoesNotGrowByDestaging()
     {
         var (rig, blocker) = Make();

@@ -50,7 +50,7 @@ public readonly record struct SectorMasks(byte Valid, byte Dirty, byte Written, 
     public const byte Quarantined = 2;
 
     /// <summary>In quarantine: marked, and dirty in some sector, so that everything that looks for dirty pages finds it.</summary>
-    public SectorMasks InQuarantine => this with { Dirty = Dirty == 0 ? byte.MaxValue : Dirty, Mark = Quarantined };
+    public SectorMasks InQuarantine() => this with { Dirty = Dirty == 0 ? byte.MaxValue : Dirty, Mark = Quarantined };
 
     /// <summary>As the word of <see cref="PageEntry.Masks"/>.</summary>
     public uint Packed => (uint)(Valid | (Dirty << 8) | (Written << 16) | (Mark << 24));

@@ -57,7 +57,7 @@ internal static unsafe class PortRepair
             var word = new PageWord(entry->Word);
             var masks = SectorMasks.From(entry->Masks);
             if (word.State != PageState.Cache || word.Owner != (uint)port || !entry->IsUnstable) continue;
-            Shared.Store(ref entry->Masks, masks.InQuarantine.Packed);
+            Shared.Store(ref entry->Masks, masks.InQuarantine().Packed);
             Shared.Store(ref entry->Word, new PageWord(PageState.Cache, (uint)home, word.Generation).Value);
             given++;
         }
