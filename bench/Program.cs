@@ -12,7 +12,7 @@ const string Usage = """
       --rounds N     rounds of each comparison, default 7
       --seconds S    length of one run
       --results DIR  where NAME.json and NAME.svg go, default bench/results
-      --only TEXT    peak, nbd: only cells whose name contains it
+      --only TEXT    peak, nbd, rados: only cells whose name contains it
       --segments DIR where segments are made, default /dev/shm; a tmpfs mounted with huge=advise gives huge pages
       --store NAME   rados: memstore (default) or bluestore
       --rados SCRIPT rados: path of deploy/dev-rados.sh

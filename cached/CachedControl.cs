@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json.Serialization;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
+using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Tables;
@@ -50,29 +51,11 @@ public sealed partial class CachedPeer : IControlEndpoints
 
     void IControlEndpoints.Map(IEndpointRouteBuilder routes)
     {
-        routes.GetJson("/v1/cache", CacheJson.Default.CacheStatistics, async _ => await OnReactor(() => Task.FromResult(Collect())).ConfigureAwait(false));
+        routes.GetJson("/v1/cache", CacheJson.Default.CacheStatistics, async _ => await Context.Reactor.CallAsync(Collect).ConfigureAwait(false));
         routes.PostJson("/v1/cache/flush", CacheJson.Default.CacheFlush, CacheJson.Default.CacheStatistics, async (what, _) =>
-            await OnReactor(() => FlushByName(what.Volume)).ConfigureAwait(false));
+            await Context.Reactor.CallAsync(() => FlushByName(what.Volume)).ConfigureAwait(false));
         routes.PutJson("/v1/cache/policy", CacheJson.Default.CachePolicyChange, CacheJson.Default.CacheStatistics, async (change, _) =>
-            await OnReactor(() => ChangePolicy(change)).ConfigureAwait(false));
-    }
-
-    internal Task<T> OnReactor<T>(Func<Task<T>> work)
-    {
-        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Context.Reactor.Post(async _ =>
-        {
-            try
-            {
-                done.SetResult(await work());
-            }
-            catch (Exception failed)
-            {
-                // Nothing that a client sends may reach the reactor's loop.
-                done.SetException(failed);
-            }
-        }, null);
-        return done.Task;
+            await Context.Reactor.CallAsync(() => ChangePolicy(change)).ConfigureAwait(false));
     }
 
     private async Task<CacheStatistics> FlushByName(string? volume)

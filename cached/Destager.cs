@@ -29,6 +29,7 @@ internal sealed partial class Destager
     private readonly Action<object?> _onTick;
     private readonly List<CachedObject> _passing = [];
     private readonly Pace _pace;
+    private int _turn;
     private bool _stopped;
     private bool _pumping;
     private bool _pumpAgain;
@@ -141,20 +142,23 @@ internal sealed partial class Destager
 
     private void StartOld()
     {
-        long now = _context.Reactor.Now;
-        // By index: a pass may end at once, and whoever waited for it may bring in a new flow.
-        for (int i = 0; i < _store.Flows.Count; i++)
+        // One object of each flow in turn, or the first flow would take the whole depth. By index: a pass may end at once, and whoever
+        // waited for it may bring in a new flow.
+        for (int idle = 0; idle < _store.Flows.Count; idle++)
         {
-            var flow = _store.Flows[i];
-            for (var next = flow.Oldest; next is { Listed: true };)
-            {
-                var candidate = next;
-                next = next.Newer;
-                if (candidate.InPass || candidate.Exclusive || candidate.RetryAt > now) continue;
-                if (!_pace.IsDue(candidate) || WritesInFlight >= _pace.DepthFor(candidate, candidate.DirtySince)) break;
-                Begin(candidate);
-            }
+            _turn = (_turn + 1) % _store.Flows.Count;
+            if (NextDue(_store.Flows[_turn]) is not { } next || WritesInFlight >= _pace.DepthFor(next, next.DirtySince)) continue;
+            Begin(next);
+            idle = -1;
         }
+    }
+
+    private CachedObject? NextDue(FlowState flow)
+    {
+        long now = _context.Reactor.Now;
+        for (var candidate = flow.Oldest; candidate != null && _pace.IsDue(candidate); candidate = candidate.Newer)
+            if (!candidate.InPass && !candidate.Exclusive && candidate.RetryAt <= now) return candidate;
+        return null;
     }
 
     private void OnTick()

@@ -10,10 +10,20 @@ internal sealed class FlowState(uint index)
     internal readonly Queue<(Extent Page, byte Sectors)> Written = new();
     /// <summary>Entries taken from <see cref="Written"/> since the start.</summary>
     internal long WrittenTaken;
+    /// <summary>Entries of <see cref="Written"/> before this number may be of pages that were made dirty, and written, once more since.</summary>
+    internal long WrittenAgain;
     /// <summary>Writes that reached the blocker without being stable there.</summary>
     internal long Noted;
     /// <summary>FLUSHes that the blocker failed: what was in flight then is not known to be there.</summary>
     internal long FlushFailures;
+    /// <summary>Changes that went around the cache without being stable in the blocker, and how many of the first of them are, or are known to be lost.</summary>
+    internal long Around, AroundSettled;
+    /// <summary>Times that such changes may have been lost, and how many of these a user's FLUSH has told.</summary>
+    internal long Losses, LossesTold;
+    /// <summary>Writes that wait for room are served in their order: number of the next one to come, and of the one whose turn it is.</summary>
+    internal long NextTicket, Serving;
+    /// <summary>Writes wait for room: later ones queue behind them.</summary>
+    internal bool HasWaitingWrites => Serving != NextTicket;
     internal CachedObject? Oldest;
     internal CachedObject? Newest;
     internal int DirtyObjects;

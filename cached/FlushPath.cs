@@ -43,7 +43,26 @@ internal sealed class FlushPath
         Flushes++;
         if (flow == 0) return FlushAllAsync();
         if ((request.Flags & RequestFlags.Housekeeping) == 0) NoteUserFlush(flow);
-        return FlushAsync(_store.FlowOf(flow));
+        return (request.Flags & RequestFlags.Housekeeping) == 0 ? FlushForUserAsync(_store.FlowOf(flow)) : FlushAsync(_store.FlowOf(flow));
+    }
+
+    /// <summary>Also tells, once, what earlier FLUSHes of ours have lost. Users' FLUSHes that run beside each other all hear of it.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> FlushForUserAsync(FlowState flow)
+    {
+        long told = flow.LossesTold;
+        int status = await FlushAsync(flow);
+        bool owed = TakeOwed(flow) || flow.Losses != told;
+        flow.LossesTold = flow.Losses;
+        return status == 0 && owed ? XsegErrno.EIO : status;
+    }
+
+    private unsafe bool TakeOwed(FlowState flow)
+    {
+        var entry = _context.Segment.FlowAt(flow.Index);
+        if (entry == null || entry->FlushOwed == 0) return false;
+        Shared.Store(ref entry->FlushOwed, (byte)0);
+        return true;
     }
 
     /// <summary>Everything of every flow, also of those that only the blocker knows of.</summary>
@@ -106,7 +125,7 @@ internal sealed class FlushPath
     internal async ValueTask<int> StabilizeAsync(FlowState flow)
     {
         if (!flow.Unstable) return 0;
-        long mark = flow.Noted;
+        long mark = flow.Noted, around = flow.Around;
         long target = flow.WrittenTaken + flow.Written.Count;
         var child = await _context.AllocateAsync();
         _context.Port.Prepare(child, XsegOp.Flush, flow.Index, default, default, 0, 0);
@@ -114,6 +133,7 @@ internal sealed class FlushPath
         _context.Free(child);
         if (status == XsegErrno.ENOTSUP) status = 0;
         _store.Flushed(flow, target, status == 0);
+        _store.SettleAround(flow, around, status == 0);
         if (status == 0 && flow.Noted == mark) flow.Unstable = false;
         return status;
     }

@@ -56,13 +56,14 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
             XsegOp.Delete => (0L, (long)RequestSlot.MaxData),
             _ => ((long)offset, (long)(offset + length)),
         };
+        long failures = store.FlowOf(request.Flow).FlushFailures;
         if (status == 0) status = await ForwardOverAsync(request, of, start, end);
         if (status == 0)
         {
             if (end > start) store.Drop(of, start, end);
             if (op == XsegOp.Delete && existed) request.Serviced = 1;
             if (!ranged) store.SetExists(of, op == XsegOp.Delete ? Existence.Missing : Existence.Yes);
-            if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
+            if ((request.Reply & ReplyFlags.Stable) == 0) store.NoteAround(store.FlowOf(request.Flow), failures);
         }
 
         Leave(of);
@@ -120,12 +121,13 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         }
 
         if (status == 0 && source is { LostPages: > 0 }) status = XsegErrno.EIO;
+        long failures = store.FlowOf(request.Flow).FlushFailures;
         if (status == 0) status = await ForwardOverAsync(request, target, 0, RequestSlot.MaxData);
         if (status == 0)
         {
             store.Drop(target, 0, RequestSlot.MaxData);
             store.SetExists(target, Existence.Yes);
-            if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
+            if ((request.Reply & ReplyFlags.Stable) == 0) store.NoteAround(store.FlowOf(request.Flow), failures);
         }
 
         target.Users--;
@@ -174,6 +176,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         status = await HoldAsync(of);
         if (status == 0)
         {
+            long failures = store.FlowOf(request.Flow).FlushFailures;
             status = await ForwardOverAsync(request, of, (long)offset, (long)(offset + length));
             // An object of another flow is given up, to be that one's from now on.
             if (of.Flow.Index != request.Flow) store.DropStable(of);
@@ -183,7 +186,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
                 store.SetExists(of, Existence.Yes);
             }
 
-            if ((request.Reply & ReplyFlags.Stable) == 0) Store.NoteUnstable(store.FlowOf(request.Flow));
+            if ((request.Reply & ReplyFlags.Stable) == 0) store.NoteAround(store.FlowOf(request.Flow), failures);
         }
 
         Leave(of);

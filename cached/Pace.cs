@@ -37,6 +37,8 @@ internal sealed unsafe class Pace
     /// <summary>True if the object has been dirty for so long that it should go down. The more is dirty, the sooner.</summary>
     internal bool IsDue(CachedObject of)
     {
+        // How soon it may be tried again is the destager's to say.
+        if (of.Failures > 0) return true;
         long age = AgeOf(of.Flow);
         double pressure = Pressure();
         return _context.Reactor.Now - of.DirtySince >= (pressure > 0 ? Math.Min(age, LongestUnderPressure) * (1 - pressure) : age);
@@ -65,6 +67,6 @@ internal sealed unsafe class Pace
     {
         var entry = _context.Segment.FlowAt(flow.Index);
         long own = entry == null ? 0 : (long)entry->DirtyAge;
-        return own > 0 ? own : _store.Options.DirtyAge.Ticks * 100;
+        return Math.Max(1, own > 0 ? own : _store.Options.DirtyAge.Ticks * 100);
     }
 }

@@ -19,6 +19,8 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
     private readonly Stack<Fill> _spare = new();
     // Destaging and forwarded requests need slots too.
     private readonly int _depth = Math.Clamp(store.Options.FillDepth, 1, context.Segment.SlotsPerPort / 4);
+    /// <summary>Fills that wait for others to end; not for room, so that they hurry nobody.</summary>
+    private readonly Queue<Completion<bool>> _waiting = new();
     private int _fills;
 
     internal ValueTask<int> Handle(Request request)
@@ -145,7 +147,13 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         var fill = _spare.Count > 0 ? _spare.Pop() : new Fill();
         fill.Reset(first, count);
         (fill.Next, of.Fills) = (of.Fills, fill);
-        while (_fills >= _depth) await room.WaitAsync();
+        while (_fills >= _depth)
+        {
+            var turn = new Completion<bool>();
+            _waiting.Enqueue(turn);
+            await turn.Task;
+        }
+
         _fills++;
         Request child;
         bool named;
@@ -169,6 +177,8 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         fill.Waiters.Clear();
         _spare.Push(fill);
         room.Wake();
+        // Not inline: fills that are served by calls would nest.
+        if (_waiting.TryDequeue(out var next)) context.Reactor.Post(static turn => ((Completion<bool>)turn!).Set(true), next);
         return status;
     }
 

@@ -41,7 +41,8 @@ internal sealed class Room
     /// </summary>
     private bool MayDirty(FlowState flow, int pages)
     {
-        if (_store.DirtyPages == 0) return true;
+        // What is more than a flow's share could else wait for ever while others write.
+        if (_store.DirtyPages == 0 || (flow.DirtyPages == 0 && flow.DestageError == 0)) return true;
         return flow.DestageError == 0
             ? flow.DirtyPages + pages <= _store.DirtyShare
             : _store.DirtyPages + pages <= _store.DirtyLimit && flow.DirtyPages + pages <= _store.DirtyLimit / 2;

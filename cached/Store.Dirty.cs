@@ -4,6 +4,7 @@ using Archipelago.Xseg;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
+using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Cached;
 
@@ -45,6 +46,13 @@ internal sealed unsafe partial class Store
             if (new PageWord(entry->Word) != new PageWord(PageState.Cache, (uint)_port.Number, written.Page.Generation)) continue;
             var masks = SectorMasks.From(entry->Masks);
             byte sectors = (byte)(masks.Written & written.Sectors);
+            if (succeeded && sectors != 0 && flow.WrittenTaken <= flow.WrittenAgain)
+            {
+                // Whether these sectors are this write's or a later one's the masks do not say: the next FLUSH covers both.
+                NoteWritten(flow, written.Page, sectors);
+                continue;
+            }
+
             // What the blocker could not make stable may be gone from it: it must be written again.
             byte dirty = succeeded ? masks.Dirty : (byte)(masks.Dirty | sectors);
             Shared.Store(ref entry->Masks, (masks with { Written = (byte)(masks.Written & ~sectors), Dirty = dirty }).Packed);
@@ -66,6 +74,7 @@ internal sealed unsafe partial class Store
             byte range = SectorMasks.Range((int)Math.Max(start - ((long)bucket << 12), 0), (int)Math.Min(end - ((long)bucket << 12), 4096));
             byte dirty = (byte)(masks.Dirty | (masks.Valid & range));
             if (dirty == masks.Dirty) continue;
+            if ((masks.Written & dirty) != 0) of.Flow.WrittenAgain = of.Flow.WrittenTaken + of.Flow.Written.Count;
             Shared.Store(ref _segment.PageAt(page)->Masks, (masks with { Dirty = dirty, Written = (byte)(masks.Written & ~dirty) }).Packed);
             MarkDirty(of, bucket);
         }
@@ -121,7 +130,9 @@ internal sealed unsafe partial class Store
             }
 
             Shared.Store(ref _segment.PageAt(page)->Masks, (masks with { Valid = left, Dirty = (byte)(masks.Dirty | again), Written = (byte)(masks.Written & ~again) }).Packed);
-            if (again != 0) MarkDirty(of, bucket);
+            if (again == 0) continue;
+            of.Flow.WrittenAgain = of.Flow.WrittenTaken + of.Flow.Written.Count;
+            MarkDirty(of, bucket);
         }
     }
 
@@ -137,6 +148,33 @@ internal sealed unsafe partial class Store
     {
         flow.Unstable = true;
         flow.Noted++;
+    }
+
+    /// <summary>
+    /// The blocker made a change that no page here holds, and not stably. If one of its FLUSHes failed meanwhile, of which
+    /// <see cref="FlowState.FlushFailures"/> was <paramref name="failures"/> when the change was sent, it may be lost already.
+    /// </summary>
+    internal void NoteAround(FlowState flow, long failures)
+    {
+        NoteUnstable(flow);
+        flow.Around++;
+        if (failures != flow.FlushFailures) OweFlush(flow);
+    }
+
+    /// <summary>A FLUSH of the blocker, sent when <paramref name="around"/> changes had gone around the cache, ended.</summary>
+    internal void SettleAround(FlowState flow, long around, bool succeeded)
+    {
+        if (succeeded) flow.AroundSettled = Math.Max(flow.AroundSettled, around);
+        else if (flow.Around > flow.AroundSettled) OweFlush(flow);
+    }
+
+    /// <summary>What no page holds nobody can write again: all that is left is to say so, also after our own death.</summary>
+    private void OweFlush(FlowState flow)
+    {
+        flow.AroundSettled = flow.Around;
+        flow.Losses++;
+        if (_segment.FlowAt(flow.Index) is var entry && entry != null) Shared.Store(ref entry->FlushOwed, (byte)1);
+        _context.Log.LogError("flow {Flow}: the blocker failed a FLUSH; changes that are not in the cache (zeroes, discards, large writes) may be lost. The next FLUSH of the flow fails with EIO", flow.Index);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

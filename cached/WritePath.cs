@@ -32,7 +32,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         var policy = objects.PolicyOf(request.Flow);
         int pages = Request.PagesFor(offset, length);
         if (policy == CachePolicy.Off || pages > store.Options.Pages / 4) return objects.WriteAroundAsync(request);
-        var verdict = TryWrite(request, offset, length, pages, out int status, out var written);
+        var verdict = TryWrite(request, offset, length, pages, isItsTurn: false, out int status, out var written);
         bool fua = (request.Flags & RequestFlags.ForceUnitAccess) != 0;
         if (verdict == Verdict.Foreign) return objects.WriteAroundAsync(request);
         if (verdict != Verdict.Done) return WaitAsync(request, offset, length, pages, fua);
@@ -47,23 +47,41 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         CachedObject? written;
         while (true)
         {
-            var verdict = TryWrite(request, offset, length, pages, out status, out written);
+            (var verdict, status, written) = await TakeTurnAsync(request, offset, length, pages);
             if (verdict == Verdict.Done) break;
             if (verdict == Verdict.Foreign) return await objects.WriteAroundAsync(request);
-            if (verdict == Verdict.Held)
-            {
-                await objects.WaitUntilFreeAsync(written!);
-                continue;
-            }
-
-            // There will be no room before the blocker takes writes again: the guest hears of it rather than hang.
-            int failing = store.FlowOf(request.Flow).DestageError;
-            if (failing != 0) return failing;
-            await room.WaitAsync();
+            await objects.WaitUntilFreeAsync(written!);
         }
 
         if (status != 0 || (objects.PolicyOf(request.Flow) == CachePolicy.WriteBack && !fua)) return status;
         return await ThroughAsync(request, written, offset, length, fua);
+    }
+
+    /// <summary>
+    /// Waits for room behind the flow's writes that came before: a large one would else starve, as small ones take what becomes free. Ends
+    /// with anything but <see cref="Verdict.NoRoom"/>.
+    /// </summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<(Verdict Verdict, int Status, CachedObject? Written)> TakeTurnAsync(Request request, ulong offset, ulong length, int pages)
+    {
+        var flow = store.FlowOf(request.Flow);
+        long ticket = flow.NextTicket++;
+        while (true)
+        {
+            if (ticket == flow.Serving)
+            {
+                var verdict = TryWrite(request, offset, length, pages, isItsTurn: true, out int status, out var written);
+                // There will be no room before the blocker takes writes again: the guest hears of it rather than hang.
+                if (verdict == Verdict.NoRoom && flow.DestageError != 0) (verdict, status) = (Verdict.Done, flow.DestageError);
+                if (verdict != Verdict.NoRoom)
+                {
+                    flow.Serving++;
+                    return (verdict, status, written);
+                }
+            }
+
+            await room.WaitAsync();
+        }
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
@@ -90,10 +108,11 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
     }
 
     /// <summary>Adopts all pages of the request, or none.</summary>
-    private Verdict TryWrite(in Request request, ulong offset, ulong length, int pages, out int status, out CachedObject? to)
+    private Verdict TryWrite(in Request request, ulong offset, ulong length, int pages, bool isItsTurn, out int status, out CachedObject? to)
     {
+        var flow = store.FlowOf(request.Flow);
         // Room first: making it may evict the last page of this very object.
-        if (!room.HasForWrite(store.FlowOf(request.Flow), pages))
+        if ((flow.HasWaitingWrites && !isItsTurn) || !room.HasForWrite(flow, pages))
         {
             (to, status) = (null, 0);
             return Verdict.NoRoom;

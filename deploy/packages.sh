@@ -9,4 +9,4 @@ done
 echo "installing: ${missing[*]}"
 root=; [ "$(id -u)" = 0 ] || root=sudo
 $root apt-get update -q
-DEBIAN_FRONTEND=noninteractive $root apt-get install -y -q --no-install-recommends "${missing[@]}"
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"

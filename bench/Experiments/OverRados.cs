@@ -10,8 +10,10 @@ internal static class OverRados
 {
     private const int Objects = 32;
     private const long WorkingSet = Objects * (4L << 20);
+    private const long AmpleCache = 2 * WorkingSet, ScarceCache = WorkingSet / 2;
     private const string Cached = "cached over radosd", Memd = "cached over memd", Alone = "radosd alone", Librbd = "librbd cache (fio)";
 
+    private static readonly string WithinCell = $"within the cache ({AmpleCache >> 20} MiB)", TwiceCell = $"twice the cache ({ScarceCache >> 20} MiB)";
     private static readonly TimeSpan Spin = TimeSpan.FromMicroseconds(50);
 
     internal static Report Run(Settings settings)
@@ -24,23 +26,22 @@ internal static class OverRados
         Tool.Output("rbd", "-c", cluster.Conf, "-p", RadosCluster.Pool, "create", "--size", $"{WorkingSet}B", "--image-feature", "layering,exclusive-lock", "bench");
         using var alone = new Chain("radosd", -1, Spin, 32_768, Rados(cluster, "alone"));
         Prime(alone, "blocks");
-        if (settings.Wants("within the cache")) Within(report, settings, cluster, alone);
-        if (settings.Wants("twice the cache")) Beyond(report, settings, cluster, alone);
+        if (settings.Wants(WithinCell)) Within(report, settings, cluster, alone);
+        if (settings.Wants(TwiceCell)) Beyond(report, settings, cluster, alone);
         alone.Stop();
         return report;
     }
 
     private static void Within(Report report, Settings settings, RadosCluster cluster, Chain alone)
     {
-        const long CacheBytes = 2 * WorkingSet;
-        using var cached = new Chain("radosd,cached", -1, Spin, (CacheBytes >> 12) + 32_768, [.. CacheOf(CacheBytes), .. Rados(cluster, "within")]);
-        using var memd = new Chain("memd,cached", -1, Spin, (CacheBytes >> 12) + 32_768, CacheOf(CacheBytes));
+        using var cached = new Chain("radosd,cached", -1, Spin, (AmpleCache >> 12) + 32_768, [.. CacheOf(AmpleCache), .. Rados(cluster, "within")]);
+        using var memd = new Chain("memd,cached", -1, Spin, (AmpleCache >> 12) + 32_768, CacheOf(AmpleCache));
         Prime(cached, "cache");
         Prime(memd, "cache");
-        string conf = cluster.RbdConf(CacheBytes);
+        string conf = cluster.RbdConf(AmpleCache);
         var length = settings.Length(10, 4);
         Side Bench(string name, Chain chain, string route) => new(name, () => WithOsd(cluster, () => chain.Measure(Options(route, length))));
-        var series = report.Add(settings.Runner.Run($"within the cache ({CacheBytes >> 20} MiB)",
+        var series = report.Add(settings.Runner.Run(WithinCell,
             Bench(Cached, cached, "cache"), Bench(Memd, memd, "cache"), Bench(Alone, alone, "blocks"),
             new Side(Librbd, () => WithOsd(cluster, () => Rbd(conf, length)))));
         report.Add(new Figure("within: cached over radosd / cached over memd", series.Ratio(Cached, Memd, "rate"), "×", 0.4));
@@ -55,10 +56,9 @@ internal static class OverRados
 
     private static void Beyond(Report report, Settings settings, RadosCluster cluster, Chain alone)
     {
-        const long CacheBytes = WorkingSet / 2;
-        using var cached = new Chain("radosd,cached", -1, Spin, (CacheBytes >> 12) + 32_768, [.. CacheOf(CacheBytes), .. Rados(cluster, "beyond")]);
+        using var cached = new Chain("radosd,cached", -1, Spin, (ScarceCache >> 12) + 32_768, [.. CacheOf(ScarceCache), .. Rados(cluster, "beyond")]);
         Prime(cached, "cache");
-        string conf = cluster.RbdConf(CacheBytes);
+        string conf = cluster.RbdConf(ScarceCache);
         var length = settings.Length(60, 8);
         var lines = new Dictionary<string, List<double>>();
         Side Timed(string name, Chain chain, string route) => new(name, () => WithOsd(cluster, () =>
@@ -70,7 +70,7 @@ internal static class OverRados
             figures["worstSecond"] = lines[name].Min();
             return figures;
         }));
-        var series = report.Add(settings.Runner.Run($"twice the cache ({CacheBytes >> 20} MiB)",
+        var series = report.Add(settings.Runner.Run(TwiceCell,
             Timed(Cached, cached, "cache"), Timed(Alone, alone, "blocks"), new Side(Librbd, () => WithOsd(cluster, () => Rbd(conf, length)))));
         report.Add(new Figure("twice: mean rate, cached / radosd alone", series.Ratio(Cached, Alone, "rate"), "×", 1.0));
         report.Add(new Figure("twice: the same, final FLUSH counted", series.Ratio(Cached, "rateFlushed", Alone, "rateFlushed"), "×"));

@@ -29,7 +29,7 @@ internal static class Peak
 
         Cell(report, settings, chain, "read 64 KiB, depth 16, untouched", Options(BenchOp.Read, 65536, 16, length), 1e6);
         chain.Stop();
-        if (settings.Wants(CopiedOut)) CopyOut(report, settings.Runner, length);
+        if (settings.Wants(CopiedOutScattered)) CopyOut(report, settings.Runner, length);
         if (settings.Wants(Destaging)) UsualDestaging(report, settings, length);
         string[] cells = [.. report.Series.Select(series => series.Cell)];
         Plot.Bars(Path.Combine(settings.Results, "peak.svg"), "peak: requests/s, median of rounds, quartiles", "M requests/s", cells, ["cached"],

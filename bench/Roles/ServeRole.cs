@@ -69,20 +69,5 @@ internal static class ServeRole
 
     private static int Number(string text) => int.Parse(text, CultureInfo.InvariantCulture);
 
-    private static T On<T>(Reactor reactor, Func<Task<T>> work)
-    {
-        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
-        reactor.Post(async _ =>
-        {
-            try
-            {
-                done.SetResult(await work());
-            }
-            catch (Exception e)
-            {
-                done.SetException(e);
-            }
-        }, null);
-        return done.Task.GetAwaiter().GetResult();
-    }
+    private static T On<T>(Reactor reactor, Func<Task<T>> work) => reactor.CallAsync(work).GetAwaiter().GetResult();
 }

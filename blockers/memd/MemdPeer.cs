@@ -86,23 +86,11 @@ public sealed partial class MemdPeer : Peer, IDisposable
         Resume();
     }
 
-    private Task OnReactor(Action action)
+    private Task OnReactor(Action action) => Context.Reactor.CallAsync(() =>
     {
-        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Context.Reactor.Post(_ =>
-        {
-            try
-            {
-                action();
-                done.SetResult();
-            }
-            catch (ErrnoException refused)
-            {
-                done.SetException(refused);
-            }
-        }, null);
-        return done.Task;
-    }
+        action();
+        return true;
+    });
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ValueTask<int> Execute(in Request request)

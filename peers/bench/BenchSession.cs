@@ -46,7 +46,7 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
 
         run.Enter(BenchPhase.Removing);
         string? left = await RemoveAsync(run, targets, made);
-        if (options.Volume.Length > 0) await CallAsync(XsegOp.Close, targets.Flow, Name(), 0, RequestFlags.None, "CLOSE");
+        if (options.Volume.Length > 0) await CallAsync(XsegOp.Close, targets.Flow, Name());
         run.Enter(BenchPhase.Done);
         if (left is not null) transfers.Messages.Add(left);
         return Report(run, targets, transfers, flushed);
@@ -58,32 +58,33 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
     {
         var flags = options.Writes ? RequestFlags.None : RequestFlags.ReadOnly;
         uint flow = 0;
-        long size = await CallAsync(XsegOp.Open, 0, Name(), 0, flags, "OPEN", result => flow = BinaryPrimitives.ReadUInt32LittleEndian(result[8..]));
+        long size = await CallAsync(XsegOp.Open, 0, Name(), flags, result => flow = BinaryPrimitives.ReadUInt32LittleEndian(result[8..]));
         if (options.ObjectSize > size)
             throw new ErrnoException(Errno.EINVAL, $"--object-size: expected at most {size}, the size of volume '{options.Volume}', found {options.ObjectSize}");
         return Targets.OfVolume(options, size, flow);
     }
 
-    private Task<long> FlushAsync(Targets targets) => CallAsync(XsegOp.Flush, targets.Flow, targets.Name(0).ToArray(), 0, RequestFlags.None, "FLUSH");
+    private Task<long> FlushAsync(Targets targets) => CallAsync(XsegOp.Flush, targets.Flow, targets.Name(0).ToArray());
 
     private delegate void ResultReader(ReadOnlySpan<byte> result);
 
-    private async Task<long> CallAsync(XsegOp op, uint flow, byte[] target, ulong length, RequestFlags flags, string what, ResultReader? read = null)
+    private async Task<long> CallAsync(XsegOp op, uint flow, byte[] target, RequestFlags flags = RequestFlags.None, ResultReader? read = null)
     {
-        var (status, serviced) = await TryCallAsync(op, flow, target, length, flags, what, read);
+        string what = op.ToString().ToUpperInvariant();
+        var call = TryCallAsync(op, flow, target, flags, read);
+        if (await Task.WhenAny(call, reactor.Delay(options.Timeout).AsTask()) != call)
+            throw new ErrnoException(Errno.ETIMEDOUT, $"{what} was not answered within {options.Timeout.TotalSeconds:0.#} s; is the target hung? See `archipelago segment ports`");
+        var (status, serviced) = await call;
         return status == 0 ? serviced
             : throw new ErrnoException(status, $"{what} of '{System.Text.Encoding.UTF8.GetString(target)}' failed: {Errno.Describe(status)}");
     }
 
-    private async Task<(int Status, long Serviced)> TryCallAsync(XsegOp op, uint flow, byte[] target, ulong length, RequestFlags flags, string what, ResultReader? read = null)
+    /// <summary>Has no limit of its own: who makes many of these is watched by the runner.</summary>
+    private async Task<(int Status, long Serviced)> TryCallAsync(XsegOp op, uint flow, byte[] target, RequestFlags flags = RequestFlags.None, ResultReader? read = null)
     {
         if (!driver.Port.TryAllocate(out var request)) throw new InvalidOperationException("no slot in a port that does nothing");
-        driver.Port.Prepare(request, op, flow, target, Hash128.Of(target), 0, length, flags);
-        var call = driver.CallAsync(request);
-        var limit = reactor.Delay(options.Timeout).AsTask();
-        if (await Task.WhenAny(call, limit) == limit)
-            throw new ErrnoException(Errno.ETIMEDOUT, $"{what} was not answered within {options.Timeout.TotalSeconds:0.#} s; is the target hung? See `archipelago segment ports`");
-        int status = await call;
+        driver.Port.Prepare(request, op, flow, target, Hash128.Of(target), 0, 0, flags);
+        int status = await driver.CallAsync(request);
         long serviced = (long)request.Serviced;
         if (status == 0) read?.Invoke(request.Result);
         driver.Port.Free(request);
@@ -94,9 +95,9 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
     private async Task<IReadOnlyList<int>> MissingAsync(BenchRun run, Targets targets)
     {
         var missing = new List<int>();
-        await EachAsync([.. Enumerable.Range(0, targets.Count)], async target =>
+        await EachAsync(Enumerable.Range(0, targets.Count), async target =>
         {
-            var (status, _) = await TryCallAsync(XsegOp.Info, targets.Flow, targets.Name(target).ToArray(), 0, RequestFlags.None, "INFO");
+            var (status, _) = await TryCallAsync(XsegOp.Info, targets.Flow, targets.Name(target).ToArray());
             run.NoteOther();
             if (status == Errno.ENOENT) missing.Add(target);
         });
@@ -109,14 +110,14 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
         int left = 0, why = 0;
         await EachAsync(made, async target =>
         {
-            var (status, _) = await TryCallAsync(XsegOp.Delete, targets.Flow, targets.Name(target).ToArray(), 0, RequestFlags.None, "DELETE");
+            var (status, _) = await TryCallAsync(XsegOp.Delete, targets.Flow, targets.Name(target).ToArray());
             run.NoteOther();
             if (status is not (0 or Errno.ENOENT)) (left, why) = (left + 1, status);
         });
         return left == 0 ? null : $"{left} objects '{options.Prefix}NNNNNNNN' that this run made could not be deleted: {Errno.Name(why)}, {Errno.Describe(why)}";
     }
 
-    private static async Task EachAsync(IReadOnlyList<int> targets, Func<int, Task> work)
+    private static async Task EachAsync(IEnumerable<int> targets, Func<int, Task> work)
     {
         foreach (int[] few in targets.Chunk(CallsAtOnce)) await Task.WhenAll(few.Select(work));
     }

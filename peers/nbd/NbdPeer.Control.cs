@@ -1,6 +1,7 @@
 using Archipelago.Nbd.Control;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
+using Archipelago.Runtime.Scheduling;
 using Microsoft.AspNetCore.Routing;
 
 namespace Archipelago.Nbd;
@@ -11,21 +12,7 @@ public sealed partial class NbdPeer : IControlEndpoints
     void IControlEndpoints.Map(IEndpointRouteBuilder routes) =>
         routes.GetJson("/v1/nbd/connections", NbdJson.Default.NbdConnections, _ => new ValueTask<NbdConnections>(ListAsync()));
 
-    private Task<NbdConnections> ListAsync()
-    {
-        if (_server is not { } server) throw new ErrnoException(Errno.EAGAIN, "nbd is still starting; try again");
-        var done = new TaskCompletionSource<NbdConnections>(TaskCreationOptions.RunContinuationsAsynchronously);
-        server.Reactor.Post(_ =>
-        {
-            try
-            {
-                done.SetResult(new NbdConnections(server.List()));
-            }
-            catch (Exception failed)
-            {
-                done.SetException(failed);
-            }
-        }, null);
-        return done.Task;
-    }
+    private Task<NbdConnections> ListAsync() => _server is { } server
+        ? server.Reactor.CallAsync(() => new NbdConnections(server.List()))
+        : throw new ErrnoException(Errno.EAGAIN, "nbd is still starting; try again");
 }

@@ -28,13 +28,13 @@ public sealed partial class NbdPeer(NbdOptions options) : Peer
     /// <exception cref="ErrnoException">EINVAL for options out of range, EADDRINUSE if somebody listens on an address already.</exception>
     public override ValueTask StartAsync()
     {
-        Check(options.SocketPath != null || options.TcpAddress != null, "one of socket path and TCP address is needed");
-        Check(options.MaxConnections is >= 1 and <= 65536, $"max connections: expected 1 to 65,536, found {options.MaxConnections}");
-        Check(options.MaxInFlight is >= 1 and <= 1024, $"max in flight: expected 1 to 1,024, found {options.MaxInFlight}");
-        Check(options.HandshakeTimeout > TimeSpan.Zero, $"handshake timeout: expected more than 0, found {options.HandshakeTimeout}");
-        Check(options.StallTimeout > TimeSpan.Zero, $"stall timeout: expected more than 0, found {options.StallTimeout}");
-        Check(options.RequestDeadline >= TimeSpan.Zero, $"request deadline: expected 0 or more, found {options.RequestDeadline}");
-        Check(Context.Port.Pages.Count >= NbdOptions.MinimumPages, $"pages: expected {NbdOptions.MinimumPages} or more, found {Context.Port.Pages.Count}");
+        Check(options.SocketPath != null || options.TcpAddress != null, "[nbd] socket, tcp: one of them is needed");
+        Check(options.MaxConnections is >= 1 and <= 65536, $"[nbd] max-connections: expected 1 to 65,536, found {options.MaxConnections}");
+        Check(options.MaxInFlight is >= 1 and <= 1024, $"[nbd] max-in-flight: expected 1 to 1,024, found {options.MaxInFlight}");
+        Check(options.HandshakeTimeout > TimeSpan.Zero, $"[nbd] handshake-timeout: expected more than 0, found {options.HandshakeTimeout}");
+        Check(options.StallTimeout > TimeSpan.Zero, $"[nbd] stall-timeout: expected more than 0, found {options.StallTimeout}");
+        Check(options.RequestDeadline >= TimeSpan.Zero, $"[nbd] deadline: expected 0 or more, found {options.RequestDeadline}");
+        Check(Context.Port.Pages.Count >= NbdOptions.MinimumPages, $"[nbd] pages: expected {NbdOptions.MinimumPages} or more, found {Context.Port.Pages.Count}");
         var server = new NbdServer(Context, options);
         server.Listen();
         _server = server;

@@ -23,7 +23,7 @@ public sealed record VlmcdOptions
         "Object size of new volumes, a power of two. A volume keeps the object size that it was created with.", MinObjectSize);
     /// <summary>See <see cref="FanOut"/>.</summary>
     public static readonly OptionSpec<long> FanOutOption = Option.Integer("fan-out", "16", 1, 256,
-        "Most objects of one request, or of one background deletion, that are worked on at once.");
+        "Most objects of one request that are worked on at once. A deletion in the background takes at most 2.");
 
     /// <summary>Route of the objects.</summary>
     public string Blocks { get; init; } = "cache";
@@ -51,5 +51,6 @@ public sealed record VlmcdOptions
         if (FanOut is < 1 or > 256) throw new ErrnoException(Errno.EINVAL, $"fan-out {FanOut}: expected 1 to 256");
     }
 
-    internal static bool IsObjectSize(long size) => size is >= MinObjectSize and <= MaxObjectSize && BitOperations.IsPow2(size);
+    /// <summary>True for what objects of a volume may have: a power of two from 4 KiB to 4 MiB.</summary>
+    public static bool IsObjectSize(long size) => size is >= MinObjectSize and <= MaxObjectSize && BitOperations.IsPow2(size);
 }

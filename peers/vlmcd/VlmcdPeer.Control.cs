@@ -1,5 +1,6 @@
 using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
+using Archipelago.Runtime.Scheduling;
 using Archipelago.Vlmcd.Control;
 using Archipelago.Vlmcd.Format;
 using Archipelago.Vlmcd.Volumes;
@@ -72,24 +73,6 @@ public sealed partial class VlmcdPeer : IControlEndpoints
     private ValueTask<T> OnReactor<T>(Func<Task<T>> work)
     {
         if (Context is not { } context || _volumes is null) throw new ErrnoException(Errno.EAGAIN, "vlmcd is still starting; try again");
-        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
-        context.Reactor.Post(static state =>
-        {
-            var (work, done) = ((Func<Task<T>>, TaskCompletionSource<T>))state!;
-            _ = CompleteAsync(work, done);
-        }, (work, done));
-        return new ValueTask<T>(done.Task);
-    }
-
-    private static async Task CompleteAsync<T>(Func<Task<T>> work, TaskCompletionSource<T> done)
-    {
-        try
-        {
-            done.SetResult(await work());
-        }
-        catch (Exception failed)
-        {
-            done.SetException(failed);
-        }
+        return new ValueTask<T>(context.Reactor.CallAsync(work));
     }
 }

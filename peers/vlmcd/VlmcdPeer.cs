@@ -154,7 +154,7 @@ public sealed partial class VlmcdPeer : Peer
     /// <summary>Until it succeeds: deletions that a crash cut off wait for it.</summary>
     private async void LoadInBackground()
     {
-        for (var delay = TimeSpan.FromSeconds(1); !_volumes.IsStopping; delay = delay < TimeSpan.FromMinutes(1) ? delay * 2 : delay)
+        for (var delay = VolumeService.FirstRetry; !_volumes.IsStopping; delay = VolumeService.NextRetry(delay))
         {
             try
             {

@@ -1,5 +1,6 @@
 using Archipelago.Memd;
 using Archipelago.Runtime;
+using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Layout;
 
@@ -43,7 +44,7 @@ public sealed class BadInputTests
     public void PolicyOfNoVolumeIsRefusedAndTheCacheGoesOn(string? volume)
     {
         using var rig = new Rig();
-        var change = rig.Cached.OnReactor(() => rig.Cached.ChangePolicy(new CachePolicyChange(volume!, "off")));
+        var change = rig.Cached.Context.Reactor.CallAsync(() => rig.Cached.ChangePolicy(new CachePolicyChange(volume!, "off")));
         rig.World.RunUntil(() => change.IsCompleted, "answer");
         Assert.IsType<ErrnoException>(change.Exception!.InnerException);
         Assert.Equal(0, rig.Do(XsegOp.Ping, 0, "").Status);

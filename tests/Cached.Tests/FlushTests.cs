@@ -137,4 +137,80 @@ public sealed class FlushTests
         Assert.Equal(0, rig.Do(XsegOp.Flush, 2, "").Status);
         Assert.Contains(blocker.Of(XsegOp.Flush), seen => seen.Flow == 2);
     }
+
+    /// <summary>WRITE_ZEROES has no page here from which it could be written again: the guest must hear of it.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void AFailedFlushOfOurOwnIsToldToTheUserIfChangesWentAroundTheCache(bool killed)
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        LoseZeroes(rig, blocker);
+        if (killed) rig.RestartCache();
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "", flags: RequestFlags.Housekeeping).Status);
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 2, "").Status);
+        Assert.Equal(XsegErrno.EIO, rig.Do(XsegOp.Flush, 1, "").Status);
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+    }
+
+    [Fact]
+    public void FlushesBesideEachOtherAllHearOfWhatIsLost()
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        LoseZeroes(rig, blocker);
+        blocker.Hold = request => request.Op == XsegOp.Flush;
+        rig.Do(XsegOp.WriteZeroes, 1, "a", 0, 4096);
+        var flushes = Enumerable.Range(0, 3).Select(_ => rig.Start(() => rig.Client.IssueAsync(XsegOp.Flush, 1, ""))).ToList();
+        rig.World.RunUntil(() => blocker.Held == 3, "flushes");
+        blocker.Release();
+        rig.World.RunUntil(() => flushes.TrueForAll(flush => flush.IsCompleted), "flushes");
+        Assert.All(flushes, flush => Assert.Equal(XsegErrno.EIO, flush.Result.Status));
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+    }
+
+    [Fact]
+    public void AFailedFlushOfOurOwnIsNotToldIfAllOfItIsHereToBeWrittenAgain()
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        rig.Do(XsegOp.WriteZeroes, 1, "a", 0, 4096);
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+        rig.Write(1, "a", 0, Rig.Fill(4096, 1));
+        blocker.Fail = request => request.Op == XsegOp.Flush ? XsegErrno.EIO : 0;
+        Assert.Equal(XsegErrno.EIO, rig.Do(XsegOp.Flush, 1, "", flags: RequestFlags.Housekeeping).Status);
+        blocker.Fail = null;
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+        Assert.Equal(Rig.Fill(4096, 1), rig.ReadBelow(1, "a", 0, 4096).Data);
+    }
+
+    /// <summary>A change that was under way while a FLUSH failed may be lost with it, though it is answered later.</summary>
+    [Fact]
+    public void AChangeThatAFailingFlushOvertookIsToldToo()
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        rig.Write(1, "b", 0, Rig.Fill(4096, 1));
+        blocker.Hold = request => request.Op == XsegOp.WriteZeroes;
+        blocker.Fail = request => request.Op == XsegOp.Flush ? XsegErrno.EIO : 0;
+        var zeroes = rig.Start(() => rig.Client.IssueAsync(XsegOp.WriteZeroes, 1, "a", 0, 4096));
+        rig.World.RunUntil(() => blocker.Held == 1, "zeroes");
+        Assert.Equal(XsegErrno.EIO, rig.Do(XsegOp.Flush, 1, "", flags: RequestFlags.Housekeeping).Status);
+        blocker.Fail = null;
+        blocker.Release();
+        rig.World.RunUntil(() => zeroes.IsCompleted, "zeroes");
+        Assert.Equal(XsegErrno.EIO, rig.Do(XsegOp.Flush, 1, "").Status);
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+    }
+
+    /// <summary>Zeroes that the blocker has, and a FLUSH that nobody but the cache asked for and that failed.</summary>
+    private static void LoseZeroes(Rig rig, RecordingBlocker blocker)
+    {
+        rig.Do(XsegOp.Flush, 1, "");
+        Assert.Equal(0, rig.Do(XsegOp.WriteZeroes, 1, "a", 0, 8192).Status);
+        blocker.Fail = request => request.Op == XsegOp.Flush ? XsegErrno.EIO : 0;
+        Assert.Equal(XsegErrno.EIO, rig.Do(XsegOp.Flush, 1, "", flags: RequestFlags.Housekeeping).Status);
+        blocker.Fail = null;
+    }
 }

@@ -124,4 +124,47 @@ public sealed class FullCacheTests
         rig.World.RunFor(TimeSpan.FromSeconds(1));
         Conservation.Check(rig);
     }
+
+    [Fact]
+    public void ALargeWriteIsServedInItsTurnWhileSmallOnesKeepTheCacheFull()
+    {
+        using var rig = Make(Placement.Apart, pages: 256, memd: new MemdOptions { Latency = TimeSpan.FromMilliseconds(1) });
+        bool stop = false;
+        async Task<int> Small(int writer)
+        {
+            int writes = 0;
+            for (ulong i = 0; !stop; i++, writes++) await rig.Client.WriteAsync(1, $"o{writer % 8}", (((ulong)writer * 61) + i) % 900 * 4096, Rig.Fill(4096, i));
+            return writes;
+        }
+
+        var small = Enumerable.Range(0, 32).Select(writer => rig.Start(() => Small(writer))).ToList();
+        rig.World.RunFor(TimeSpan.FromMilliseconds(200));
+        var large = rig.Start(() => rig.Client.WriteAsync(1, "large", 0, Rig.Fill(60 * 4096, 1)));
+        rig.World.RunFor(TimeSpan.FromSeconds(1));
+        Assert.True(large.IsCompleted);
+        stop = true;
+        rig.World.RunUntil(() => small.TrueForAll(writer => writer.IsCompleted), "writers");
+        Assert.Equal(Rig.Fill(60 * 4096, 1), rig.Read(1, "large", 0, 60 * 4096).Data);
+    }
+
+    [Fact]
+    public void AWriteLargerThanItsFlowsShareIsServedWhileAnotherFlowKeepsTheCacheFull()
+    {
+        using var rig = Make(Placement.Apart, pages: 256, memd: new MemdOptions { Latency = TimeSpan.FromMilliseconds(1) });
+        rig.SetPolicy(2, CachePolicy.WriteBack);
+        bool stop = false;
+        async Task<int> Small(int writer)
+        {
+            for (ulong i = 0; !stop; i++) await rig.Client.WriteAsync(1, $"o{writer % 8}", (((ulong)writer * 61) + i) % 900 * 4096, Rig.Fill(4096, i));
+            return 0;
+        }
+
+        var small = Enumerable.Range(0, 32).Select(writer => rig.Start(() => Small(writer))).ToList();
+        rig.World.RunFor(TimeSpan.FromMilliseconds(200));
+        var large = rig.Start(() => rig.Client.WriteAsync(2, "large", 0, Rig.Fill(60 * 4096, 1)));
+        rig.World.RunFor(TimeSpan.FromSeconds(1));
+        Assert.True(large.IsCompleted);
+        stop = true;
+        rig.World.RunUntil(() => small.TrueForAll(writer => writer.IsCompleted), "writers");
+    }
 }

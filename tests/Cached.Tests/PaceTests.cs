@@ -10,9 +10,9 @@ public sealed class PaceTests
 {
     private static readonly CachedOptions Patient = new() { Pages = 256, DirtyAge = TimeSpan.FromHours(1), DestageRatio = 0.25, DirtyRatio = 0.75 };
 
-    private static (Rig, RecordingBlocker) Make(CachedOptions options)
+    private static (Rig, RecordingBlocker) Make(CachedOptions options, MemdOptions? memd = null)
     {
-        var blocker = new RecordingBlocker(new MemdPeer(new MemdOptions()));
+        var blocker = new RecordingBlocker(new MemdPeer(memd ?? new MemdOptions()));
         var rig = new Rig(1, options, blocker: blocker);
         rig.SetPolicy(1, CachePolicy.WriteBack);
         return (rig, blocker);
@@ -112,5 +112,43 @@ public sealed class PaceTests
         blocker.Release();
         rig.World.RunUntil(() => waiting.IsCompleted, "write");
         Assert.Equal(0, waiting.Result.Status);
+    }
+
+    [Fact]
+    public void AFlowThatIsMoreThanTheBlockerTakesDoesNotKeepAnotherOnesDataFromItsAge()
+    {
+        var (rig, blocker) = Make(new CachedOptions { Pages = 256, DirtyAge = TimeSpan.FromSeconds(1), DestageDepth = 4, DirtyRatio = 0.9 }, new MemdOptions { Latency = TimeSpan.FromMilliseconds(20) });
+        using var _ = rig;
+        rig.SetPolicy(2, CachePolicy.WriteBack);
+        bool stop = false;
+        async Task<int> Busy(int writer)
+        {
+            for (ulong i = 0; !stop; i++) await rig.Client.WriteAsync(1, $"o{(writer * 7 + (int)i) % 40}", i % 4 * 8192, Rig.Fill(4096, i));
+            return 0;
+        }
+
+        var busy = Enumerable.Range(0, 16).Select(writer => rig.Start(() => Busy(writer))).ToList();
+        rig.World.RunFor(TimeSpan.FromSeconds(2));
+        rig.Write(2, "quiet", 0, Rig.Fill(4096, 1));
+        rig.World.RunFor(TimeSpan.FromSeconds(2));
+        Assert.Contains(blocker.Of(XsegOp.Write), write => write.Name == "quiet");
+        stop = true;
+        rig.World.RunUntil(() => busy.TrueForAll(writer => writer.IsCompleted), "writers");
+    }
+
+    [Fact]
+    public void ReadsThatWaitForOtherReadsHurryNothing()
+    {
+        var (rig, blocker) = Make(Patient with { FillDepth = 1 });
+        using var _ = rig;
+        Dirty(rig, 0, 20);
+        blocker.Hold = request => request.Op == XsegOp.Read;
+        var reads = Enumerable.Range(0, 8).Select(at => rig.Start(() => rig.Client.ReadAsync(1, "cold", (ulong)at * 8192, 4096))).ToList();
+        rig.World.RunFor(TimeSpan.FromSeconds(1));
+        Assert.Equal(1, blocker.Held);
+        Assert.Empty(blocker.Of(XsegOp.Write));
+        Assert.Empty(blocker.Of(XsegOp.Flush));
+        blocker.Release();
+        rig.World.RunUntil(() => reads.TrueForAll(read => read.IsCompleted), "reads");
     }
 }

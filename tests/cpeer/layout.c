@@ -23,7 +23,7 @@ int main(int count, char **names)
     FIELD(xseg_port, stale_entries); FIELD(xseg_port, corrupt_entries); FIELD(xseg_port, accepted); FIELD(xseg_port, replayed); FIELD(xseg_port, kept);
     FIELD(xseg_route, word); FIELD(xseg_route, port); FIELD(xseg_route, shards); FIELD(xseg_route, held); FIELD(xseg_route, name_length); FIELD(xseg_route, name);
     FIELD(xseg_flow, word); FIELD(xseg_flow, hash_low); FIELD(xseg_flow, hash_high); FIELD(xseg_flow, policy); FIELD(xseg_flow, has_flushed);
-    FIELD(xseg_flow, name_space); FIELD(xseg_flow, safe_until_flush); FIELD(xseg_flow, degraded); FIELD(xseg_flow, checksums); FIELD(xseg_flow, ordered);
+    FIELD(xseg_flow, name_space); FIELD(xseg_flow, safe_until_flush); FIELD(xseg_flow, degraded); FIELD(xseg_flow, checksums); FIELD(xseg_flow, ordered); FIELD(xseg_flow, flush_owed);
     FIELD(xseg_flow, minimum_pages); FIELD(xseg_flow, maximum_pages); FIELD(xseg_flow, dirty_limit); FIELD(xseg_flow, dirty_age);
     FIELD(xseg_flow, lock_epoch); FIELD(xseg_flow, name_length); FIELD(xseg_flow, name);
     FIELD(xseg_object, word); FIELD(xseg_object, hash_low); FIELD(xseg_object, hash_high); FIELD(xseg_object, flow); FIELD(xseg_object, name_length);

@@ -52,6 +52,8 @@ public unsafe struct FlowEntry
     [FieldOffset(29)] public byte Checksums;
     /// <summary>1: epochs are destaged in write order.</summary>
     [FieldOffset(30)] public byte Ordered;
+    /// <summary>1: the blocker failed a FLUSH on which changes relied that no page of the cache holds. The user's next FLUSH says so (EIO) and clears it.</summary>
+    [FieldOffset(31)] public byte FlushOwed;
     /// <summary>Guaranteed pages.</summary>
     [FieldOffset(32)] public ulong MinimumPages;
     /// <summary>Maximum pages, 0 for no limit.</summary>

@@ -52,11 +52,11 @@ public sealed unsafe partial class Segment
     /// Keeps the segment from being swapped out. False if the limit (RLIMIT_MEMLOCK) does not allow it: then
     /// <paramref name="warning"/> says what to raise. Not needed for correctness.
     /// </summary>
-    public bool TryLock(out string warning)
+    public bool TryLock(out int error, out string warning)
     {
-        warning = "";
+        (error, warning) = (0, "");
         if (Libc.mlock(_base, (nuint)_geometry.TotalSize) == 0) return true;
-        int error = Marshal.GetLastPInvokeError();
+        error = Marshal.GetLastPInvokeError();
         warning = $"{DirectoryPath}: {_geometry.TotalSize >> 20} MiB cannot be locked in RAM ({Marshal.GetPInvokeErrorMessage(error)}) and may be swapped out; raise the limit (ulimit -l, LimitMEMLOCK=infinity)";
         return false;
     }

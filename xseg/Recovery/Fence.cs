@@ -18,7 +18,8 @@ internal static unsafe class Fence
     /// <summary>
     /// One pass for the dead <paramref name="port"/>, whose kernel lock the caller holds. False if a living peer still runs a
     /// request of it, named in <paramref name="waitingFor"/>. Also right for a port that nobody died with: then there is
-    /// nothing to find. With another name than the dead one's nothing is replayed, but failed.
+    /// nothing to find. With another name than the dead one's nothing is replayed, but failed. Without <paramref name="keepsCachePages"/> what is cached is
+    /// given up, but not what is dirty: who asks for that has seen that there is none.
     /// </summary>
     internal static bool TryTakeOver(Segment segment, int port, bool sameName, bool keepsCachePages, RecoveryReport report, out string waitingFor)
     {
@@ -137,8 +138,7 @@ internal static unsafe class Fence
                     report.PagesCached++;
                     if (entry->IsUnstable) report.PagesDirty++;
                     break;
-                case PageState.Cache when word.Owner == (uint)port:
-                    // None is dirty: Bind has looked.
+                case PageState.Cache when word.Owner == (uint)port && !entry->IsUnstable:
                     Shared.Store(ref entry->Word, new PageWord(PageState.Limbo, (uint)port, word.Generation).Value);
                     report.Limbo.Add(page);
                     break;

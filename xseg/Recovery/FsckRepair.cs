@@ -81,6 +81,8 @@ internal static unsafe class FsckRepair
             if (word.State is PageState.Common or PageState.Quarantine) continue;
             // Perhaps a bucket's, and the only copy of it.
             if (!discardDirty && MayBeDirty(segment, entry)) continue;
+            // Given up only by name; and nobody knows how new it is, so it says nothing of others either.
+            if (word.State == PageState.Cache && SectorMasks.From(entry->Masks).Mark == SectorMasks.Quarantined) continue;
             if (word.State == PageState.Cache && word.Owner < (uint)segment.PortCount)
             {
                 var bucket = (entry->Object, entry->Bucket);

@@ -101,7 +101,7 @@ struct xseg_route {
 struct xseg_flow {
     xseg_word word;
     uint64_t hash_low, hash_high;
-    uint8_t policy, has_flushed, name_space, safe_until_flush, degraded, checksums, ordered, pad0;
+    uint8_t policy, has_flushed, name_space, safe_until_flush, degraded, checksums, ordered, flush_owed;
     uint64_t minimum_pages, maximum_pages, dirty_limit, dirty_age, lock_epoch;
     uint32_t name_length;
     uint8_t pad1[180];

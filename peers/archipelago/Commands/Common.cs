@@ -25,7 +25,7 @@ internal static class Common
     internal static readonly CliOption Socket = new("--socket", "PATH", "Control socket of the process to ask. Default: the processes of the state directory.");
 
     /// <summary>Prints the names of the volumes, for completion.</summary>
-    internal const string VolumeNames = "archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }'";
+    internal const string VolumeNames = "timeout 2 archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }'";
 
     /// <summary>What a living process takes at most to answer what it has at hand.</summary>
     internal static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(5);
@@ -45,30 +45,30 @@ internal static class Common
     internal static string SegmentPath(Invocation invocation) =>
         invocation.Get("--segment") is { } path ? Path.GetFullPath(path) : StateOf(invocation).DefaultSegment;
 
-    /// <summary>Asks the processes one after another, and returns the answer of the first that is running.</summary>
-    /// <exception cref="ErrnoException">ENOENT: nothing runs.</exception>
-    internal static async Task<T> AskAsync<T>(Invocation invocation, Func<ControlClient, Task<T>> ask)
+    /// <summary>What a process says of itself; null if it has just ended (not if the command names its socket).</summary>
+    /// <exception cref="ErrnoException">ETIMEDOUT: it is stopped or hung.</exception>
+    internal static async Task<StatusReport?> ProbeAsync(Invocation invocation, string socket, TimeSpan limit)
     {
-        var sockets = Sockets(invocation);
-        ErrnoException? last = null;
-        foreach (string socket in sockets)
+        using var client = new ControlClient(socket) { Timeout = limit };
+        try
         {
-            using var client = new ControlClient(socket);
-            try
-            {
-                return await ask(client);
-            }
-            catch (ErrnoException e) when (e.Errno == Errno.ENOENT && e.Message.Contains(socket, StringComparison.Ordinal))
-            {
-                // Nobody listens: it died. The next one may answer.
-                last = e;
-            }
+            return await client.GetAsync("/v1/status", ControlJson.Default.StatusReport);
         }
-
-        string state = StateOf(invocation).Path;
-        throw last is not null && sockets.Count == 1 && invocation.Get("--socket") is not null ? last
-            : new ErrnoException(Errno.ENOENT, $"nothing runs on state directory {state}; start it with `archipelago up --state {state}`");
+        catch (ErrnoException e) when (e.Errno == Errno.ENOENT && invocation.Get("--socket") is null)
+        {
+            // A dead process's announcement.
+            return null;
+        }
+        catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)
+        {
+            int pid = StateOf(invocation).Announced().FirstOrDefault(p => p.Socket == socket).Pid;
+            throw new ErrnoException(
+                Errno.ETIMEDOUT, $"the process {(pid > 0 ? $"{pid} " : "")}at {socket} does not answer within {limit.TotalSeconds:0.#} s: it is stopped or hung; see `archipelago status`", e);
+        }
     }
+
+    /// <summary>The segment that a process uses; null if it does not say.</summary>
+    internal static string? SegmentOf(StatusReport report) => report.Sections["segment"]?["directory"]?.GetValue<string>();
 
     /// <summary>Asks the process that hosts a peer. Which one that is each must say within <see cref="AnswerLimit"/>: a process that is alive does.</summary>
     /// <exception cref="ErrnoException">ENOENT: no process hosts it. ETIMEDOUT: one that may be it is hung.</exception>
@@ -80,20 +80,11 @@ internal static class Common
         {
             try
             {
-                using var probe = new ControlClient(socket) { Timeout = AnswerLimit };
-                var report = await probe.GetAsync("/v1/status", ControlJson.Default.StatusReport);
-                if (!report.Sections.ContainsKey(peer)) continue;
-            }
-            catch (ErrnoException e) when (!isGiven && e.Errno == Errno.ENOENT)
-            {
-                // A dead process's announcement.
-                continue;
+                if (await ProbeAsync(invocation, socket, AnswerLimit) is not { } report || !report.Sections.ContainsKey(peer)) continue;
             }
             catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)
             {
-                int pid = StateOf(invocation).Announced().FirstOrDefault(p => p.Socket == socket).Pid;
-                hung = new ErrnoException(
-                    Errno.ETIMEDOUT, $"the process {(pid > 0 ? $"{pid} " : "")}at {socket} does not answer within {AnswerLimit.TotalSeconds:0} s: it is stopped or hung; see `archipelago status`", e);
+                hung = e;
                 continue;
             }
 

@@ -22,7 +22,7 @@ internal static class ConfigCommands
         Invocation.Write("# Configuration of archipelago. A peer runs if its section is there. This file runs what `archipelago up` does without one: remove the # in front");
         Invocation.Write("# of an option to set it; for another store remove the # in front of its section and put one in front of [filed].");
         Invocation.Write("");
-        Console.Out.Write(ConfigHelp.Example(DaemonConfig.Schema.Sections, DaemonConfig.IsNoDefault));
+        Console.Out.Write(ConfigHelp.Example(DaemonConfig.Schema.Sections, DaemonConfig.IsOffByDefault));
         return Task.FromResult(ExitCode.Ok);
     }
 

@@ -17,7 +17,6 @@ internal static class DaemonCommands
 {
     private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan EndLimit = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(30);
 
     private static readonly CliOption Detach = new(
         "--detach", null, "Returns once everything runs, and leaves it in the background; its log is in the state directory.");
@@ -103,8 +102,8 @@ internal static class DaemonCommands
             await Task.Delay(50, cancel);
             if (process.HasExited || waited.Elapsed > StartLimit)
             {
-                string log = File.Exists(state.LogPath) ? File.ReadAllText(state.LogPath)[(int)logStart..] : "";
-                throw new ErrnoException(Errno.EIO, $"the process {(process.HasExited ? "ended" : "is not ready yet")}; its log, {state.LogPath}, says:\n{log.TrimEnd()}");
+                var (errno, what) = process.HasExited ? (Errno.EIO, "ended") : (Errno.ETIMEDOUT, "is not ready yet");
+                throw new ErrnoException(errno, $"the process {what}; its log, {state.LogPath}, says:\n{LogSince(state.LogPath, logStart)}");
             }
 
             // It says where it answers once all is ready.
@@ -113,12 +112,21 @@ internal static class DaemonCommands
             if (invocation.Json) Invocation.WriteJson(report, DaemonJson.Default.UpReport);
             else
             {
-                Greeting.Print(config, report);
+                Greeting.Print(report);
                 Invocation.Write($"It runs in the background: process {process.Id}, log {state.LogPath}");
             }
 
             return ExitCode.Ok;
         }
+    }
+
+    /// <summary>The text of a log from byte <paramref name="start"/> on.</summary>
+    private static string LogSince(string path, long start)
+    {
+        if (!File.Exists(path)) return "";
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        file.Position = Math.Min(start, file.Length);
+        return new StreamReader(file).ReadToEnd().TrimEnd();
     }
 
     private static async Task<IReadOnlyList<VolumeUris>> VolumesAsync(DaemonConfig config, string socket, CancellationToken cancel)
@@ -147,11 +155,11 @@ internal static class DaemonCommands
                 await deadline.RunAsync(pid, false, end => StopOneAsync(socket, request with { CheckOnly = true, TimeoutSeconds = deadline.SecondsLeft }, end), cancel);
         foreach (var (pid, socket, report) in processes)
         {
-            if (report?.Sections["segment"]?["directory"]?.GetValue<string>() is { } path) segment = path;
+            if (Common.SegmentOf(report) is { } path) segment = path;
             await deadline.RunAsync(pid, true, end => StopOneAsync(socket, request with { TimeoutSeconds = deadline.SecondsLeft }, end), cancel);
             await deadline.RunAsync(pid, true, end => WaitForEndAsync(pid, end), cancel);
-            ended.Add(new EndedProcess(pid, report?.Name ?? "?"));
-            if (!invocation.Json) Invocation.Write($"process {pid} ({report?.Name ?? "?"}) has ended");
+            ended.Add(new EndedProcess(pid, report.Name));
+            if (!invocation.Json) Invocation.Write($"process {pid} ({report.Name}) has ended");
         }
 
         if (discard && !request.KeepSegment && Segment.Exists(segment))
@@ -180,21 +188,17 @@ internal static class DaemonCommands
     }
 
     /// <summary>The processes, from the gateway down.</summary>
-    private static async Task<IReadOnlyList<(int Pid, string Socket, StatusReport? Report)>> ProcessesAsync(Invocation invocation, DownDeadline deadline)
+    /// <exception cref="ErrnoException">ETIMEDOUT: one of them is stopped or hung.</exception>
+    private static async Task<IReadOnlyList<(int Pid, string Socket, StatusReport Report)>> ProcessesAsync(Invocation invocation, DownDeadline deadline)
     {
-        var found = new List<(int Pid, string Socket, StatusReport? Report, int Rank)>();
+        var found = new List<(int Pid, string Socket, StatusReport Report, int Rank)>();
         foreach (string socket in Common.Sockets(invocation))
         {
-            using var client = new ControlClient(socket) { Timeout = deadline.Left ?? AnswerLimit };
             try
             {
-                var report = await client.GetAsync("/v1/status", ControlJson.Default.StatusReport);
+                if (await Common.ProbeAsync(invocation, socket, deadline.Left ?? Common.AnswerLimit) is not { } report) continue;
                 int rank = PeerCatalogue.Kinds.Select((kind, at) => report.Sections.ContainsKey(kind.Name) ? at : -1).Max();
                 found.Add((report.Pid, socket, report, rank));
-            }
-            catch (ErrnoException e) when (e.Errno == Errno.ENOENT && invocation.Get("--socket") is null)
-            {
-                // It has just ended.
             }
             catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)
             {

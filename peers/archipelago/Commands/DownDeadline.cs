@@ -7,7 +7,9 @@ namespace Archipelago.Cli.Commands;
 internal sealed class DownDeadline(TimeSpan limit)
 {
     /// <summary>A process that keeps to its time can still say so.</summary>
-    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(1), Least = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(1);
+    /// <summary>Shortest time that a step gets.</summary>
+    private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(100);
 
     private readonly Stopwatch _spent = Stopwatch.StartNew();
 

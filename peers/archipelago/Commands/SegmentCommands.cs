@@ -98,8 +98,8 @@ internal static class SegmentCommands
 
     private static Task<int> FsckAsync(Invocation invocation, CancellationToken cancel)
     {
-        using var segment = Common.JoinDamaged(invocation);
         if (invocation.Has("--discard-dirty") && !invocation.Has("--repair")) throw new UsageException("--discard-dirty: say --repair too");
+        using var segment = Common.JoinDamaged(invocation);
         if (invocation.Has("--clear-deaths")) Fsck.ClearQuickDeaths(segment);
         var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty"), "cached.0"u8) : Fsck.Check(segment);
         var view = new FsckView(

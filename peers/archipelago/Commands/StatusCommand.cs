@@ -20,7 +20,7 @@ internal static class StatusCommand
         foreach (var (pid, socket) in state.Announced()) processes.Add(await AskAsync(pid, socket, cancel));
 
         string path = invocation.Get("--segment") is { } given ? Path.GetFullPath(given)
-            : processes.Select(p => p.Report?.Sections["segment"]?["directory"]?.GetValue<string>()).FirstOrDefault(p => p is not null) ?? state.DefaultSegment;
+            : processes.Select(p => p.Report is { } report ? Common.SegmentOf(report) : null).FirstOrDefault(p => p is not null) ?? state.DefaultSegment;
         SegmentInfo? segment = null;
         IReadOnlyList<PortInfo> ports = [];
         if (Segment.Exists(path))

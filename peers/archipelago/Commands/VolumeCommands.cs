@@ -4,6 +4,7 @@ using Archipelago.Cli.Peers;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Configuration;
 using Archipelago.Runtime.Control;
+using Archipelago.Vlmcd;
 using Archipelago.Vlmcd.Control;
 using Archipelago.Vlmcd.Format;
 
@@ -17,7 +18,7 @@ internal static class VolumeCommands
     private static readonly CliArgument Name = new("NAME", "Name of the volume: 1 to 89 of [A-Za-z0-9._-], not beginning with a dot.");
     private static readonly CliArgument Existing = Name with { Shell = Common.VolumeNames };
     private static readonly CliArgument Size = new("SIZE", "Size such as 20G; units are powers of 1024; a multiple of 512 bytes.");
-    private static readonly BytesType SizeType = new(512, 1L << 60, 512);
+    private static readonly BytesType SizeType = new(512, VolumeHeader.MaxBytes, 512);
 
     internal static IEnumerable<CliCommand> Table(CliOption[] client) =>
     [
@@ -58,8 +59,8 @@ internal static class VolumeCommands
 
     private static async Task<int> CreateAsync(Invocation invocation, CancellationToken cancel)
     {
-        long objectSize = invocation.Get("--object-size", new BytesType(4096, 4 << 20, 4096), 0);
-        if (objectSize != 0 && !System.Numerics.BitOperations.IsPow2(objectSize))
+        long objectSize = invocation.Get("--object-size", new BytesType(VlmcdOptions.MinObjectSize, VlmcdOptions.MaxObjectSize, VlmcdOptions.MinObjectSize), 0);
+        if (objectSize != 0 && !VlmcdOptions.IsObjectSize(objectSize))
             throw new UsageException($"--object-size: expected a power of two from 4k to 4M, found {invocation.Get("--object-size")}");
         var request = new VolumeCreate(NameOf(invocation), (ulong)invocation.Argument("SIZE", SizeType), objectSize == 0 ? null : (int)objectSize);
         return await ShowAsync(invocation, c => c.PostAsync("/v1/volumes", request, VlmcdJson.Default.VolumeCreate, VlmcdJson.Default.VolumeInfo, cancel));

@@ -4,6 +4,7 @@ using Archipelago.Runtime.Control;
 using Archipelago.Runtime.Logging;
 using Archipelago.Runtime.Metrics;
 using Archipelago.Runtime.Scheduling;
+using Archipelago.Vlmcd.Format;
 using Archipelago.Xseg;
 
 namespace Archipelago.Cli.Daemon;
@@ -58,7 +59,7 @@ internal sealed class DaemonConfig
     private static readonly OptionSpec<string> FirstVolume = Option.Text(
         "first-volume", "", "Name of a volume that is made if there is none at all when the process starts; empty for none.", 0, 89);
 
-    private static readonly OptionSpec<long> FirstVolumeSize = Option.Bytes("first-volume-size", "1G", 512, 1L << 60, "Its size.", 512);
+    private static readonly OptionSpec<long> FirstVolumeSize = Option.Bytes("first-volume-size", "1G", 512, VolumeHeader.MaxBytes, "Its size.", 512);
 
     private static readonly OptionSpec<TimeSpan> DrainTimeout = Option.Duration(
         "drain-timeout", "60s", TimeSpan.FromMilliseconds(100), TimeSpan.FromDays(1),
@@ -85,7 +86,7 @@ internal sealed class DaemonConfig
         Schema,
         _sources with
         {
-            Derived = [.. _sources.Derived, ($"segment.{SegmentDirectory.Key}={SegmentPath}", OfState), ($"control.{ControlOptions.SocketOption.Key}={Control(UpName).SocketPath}", OfState)],
+            Derived = [.. _sources.Derived, ("segment", SegmentDirectory.Key, SegmentPath, OfState), ("control", ControlOptions.SocketOption.Key, Control(UpName).SocketPath, OfState)],
         });
 
     internal StateDirectory State { get; }
@@ -148,7 +149,7 @@ internal sealed class DaemonConfig
         };
         var config = ConfigLoader.Load(Schema, sources);
         // What depends on the state directory cannot be in the tables: it is set where nobody has set it.
-        (string, string)[] defaults =
+        (string, string, string, string)[] defaults =
         [
             .. from kind in PeerCatalogue.Kinds
                where kind.IsEnabled(config) || hosted.Contains(kind)
@@ -156,7 +157,7 @@ internal sealed class DaemonConfig
                from row in kind.StateDefaults
                let option = kind.Section.Options.First(o => o.Key == row.Key)
                where !section.IsSet(option)
-               select ($"{kind.Name}.{row.Key}={row.Value(state.Path)}", OfState),
+               select (kind.Name, row.Key, row.Value(state.Path), OfState),
         ];
         if (defaults.Length > 0) config = ConfigLoader.Load(Schema, sources = sources with { Derived = defaults });
         RefuseSharedRoutes(config);
@@ -164,7 +165,7 @@ internal sealed class DaemonConfig
     }
 
     /// <summary>Whether a section is that of a peer that the embedded default does not run.</summary>
-    internal static bool IsNoDefault(SectionSpec section) =>
+    internal static bool IsOffByDefault(SectionSpec section) =>
         PeerCatalogue.Kinds.Any(k => k.Section == section) && !Embedded.Contains($"[{section.Kind}]", StringComparison.Ordinal);
 
     /// <summary>For a process that is the whole chain: a route that nobody serves would be waited for in vain.</summary>

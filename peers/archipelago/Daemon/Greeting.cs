@@ -9,7 +9,7 @@ internal static class Greeting
     internal static IReadOnlyList<string> Uris(DaemonConfig config, string volume) =>
         [.. PeerCatalogue.Kinds.Where(k => k.UriOf is not null && k.IsEnabled(config.Config)).SelectMany(k => k.UriOf!(config.Config[k.Section], volume))];
 
-    internal static void Print(DaemonConfig config, UpReport report)
+    internal static void Print(UpReport report)
     {
         Console.Out.WriteLine($"archipelago {PeerProcess.Version} is up: state {report.State}, segment {report.Segment}, control socket {report.Socket}");
         foreach (var volume in report.Volumes.Take(3))
@@ -17,7 +17,7 @@ internal static class Greeting
             foreach (string uri in volume.Uris) Attach(volume.Name, uri);
         }
 
-        string state = config.State.Path == StateDirectory.Default() ? "" : $" --state '{config.State.Path}'";
+        string state = report.State == StateDirectory.Default() ? "" : $" --state '{report.State}'";
         Console.Out.WriteLine($"\nMore volumes:  archipelago volume create{state} NAME SIZE\nState:         archipelago status{state}\nStop:          archipelago down{state}{(report.Log is null ? "   (or Ctrl-C)" : "")}");
         Console.Out.Flush();
     }

@@ -29,17 +29,18 @@ internal sealed partial class PeerProcess
         async Task AskThroughAsync(PeerKind kind, string route, XsegOp op)
         {
             if (!asked.Add(route)) return;
-            tell(new StopStep($"flushing {kind.Name}", Dirty()));
+            string step = op == XsegOp.Flush ? $"flushing {kind.Name}" : $"asking route '{route}', which {kind.Name} needs";
+            tell(new StopStep(step, Dirty()));
             var answer = _operator.AskAsync(route, op, "", TimeSpan.FromMilliseconds(Math.Max(end - Environment.TickCount64, 1)));
             while (await Task.WhenAny(answer, Task.Delay(500)) != answer)
             {
-                tell(new StopStep($"flushing {kind.Name}", Dirty()));
+                tell(new StopStep(step, Dirty()));
                 _manager.ExtendTimeout(TimeSpan.FromSeconds(30));
             }
 
             try
             {
-                if (await answer is { Status: not Errno.ENOTSUP } known) known.OrThrow($"{kind.Name} cannot make its dirty data stable");
+                if (await answer is { Status: not Errno.ENOTSUP } known) known.OrThrow(op == XsegOp.Flush ? $"{kind.Name} cannot make its dirty data stable" : $"route '{route}' does not answer {kind.Name}");
             }
             catch (ErrnoException e)
             {
@@ -50,7 +51,7 @@ internal sealed partial class PeerProcess
 
     private string RouteOf(PeerKind kind, Runtime.Configuration.OptionSpec<string> option) => _config.Config[kind.Section].Get(option);
 
-    /// <summary>Refuses if the peer whose requests this kind sends is not there: they would wait for its successor for ever.</summary>
+    /// <summary>Refuses if nobody serves the route that this kind sends to: its requests would wait for ever.</summary>
     private unsafe void RequireServed(PeerKind kind)
     {
         if (kind.Uses is null) return;

@@ -58,7 +58,6 @@ internal sealed partial class PeerProcess
         try
         {
             await foreach (var step in steps.Reader.ReadAllAsync(cancel)) yield return step;
-            await work;
         }
         finally
         {

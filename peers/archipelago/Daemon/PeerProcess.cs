@@ -110,7 +110,7 @@ internal sealed partial class PeerProcess
         var volumes = (await VolumeNamesAsync()).Select(v => new VolumeUris(v, Greeting.Uris(_config, v)));
         var report = new UpReport(Environment.ProcessId, socket, _config.State.Path, _config.SegmentPath, null, [.. volumes]);
         if (GreetsInJson) CommandLine.Invocation.WriteJson(report, DaemonJson.Default.UpReport);
-        else Greeting.Print(_config, report);
+        else Greeting.Print(report);
     }
 
     private async Task StartPeersAsync()

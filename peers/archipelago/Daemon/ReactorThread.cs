@@ -22,23 +22,11 @@ internal sealed class ReactorThread : IDisposable
     internal Task Ready => _ready.Task;
 
     /// <summary>Runs work on the reactor; the caller continues elsewhere.</summary>
-    internal Task RunAsync(Func<Task> work)
+    internal Task RunAsync(Func<Task> work) => Reactor.CallAsync(async () =>
     {
-        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Reactor.Post(async _ =>
-        {
-            try
-            {
-                await work();
-                done.SetResult();
-            }
-            catch (Exception e)
-            {
-                done.SetException(e);
-            }
-        }, null);
-        return done.Task;
-    }
+        await work();
+        return true;
+    });
 
     public void Dispose()
     {

@@ -26,15 +26,15 @@ internal sealed class SegmentMemory(Segment segment, ILogger log)
     private long _lastAt;
 
     /// <summary>Locks. If it is only tried it happens beside the start, which for a large segment is sooner done.</summary>
-    /// <exception cref="ErrnoException">EPERM: it must be locked, and cannot.</exception>
+    /// <exception cref="ErrnoException">It must be locked, and cannot: EPERM, or ENOMEM where the limit is too low.</exception>
     internal void Lock(SegmentLock how)
     {
         if (how == SegmentLock.No) return;
-        if (how == SegmentLock.Yes && !segment.TryLock(out string refused)) throw new ErrnoException(Errno.EPERM, $"{refused}, or say [segment] lock = try");
+        if (how == SegmentLock.Yes && !segment.TryLock(out int errno, out string refused)) throw new ErrnoException(errno, $"{refused}, or say [segment] lock = try");
         new Thread(() =>
         {
-            if (how == SegmentLock.Try && !segment.TryLock(out string warning)) log.LogWarning("{Warning}", warning);
-            var memory = Report();
+            if (how == SegmentLock.Try && !segment.TryLock(out _, out string warning)) log.LogWarning("{Warning}", warning);
+            if (Report() is not { } memory) return;
             log.LogInformation("segment memory: {Resident} MiB resident, {Huge} MiB in huge pages, {Locked} MiB locked", memory.ResidentBytes >> 20, memory.HugeBytes >> 20, memory.LockedBytes >> 20);
         })
         { IsBackground = true, Name = "segment lock" }.Start();
@@ -43,23 +43,23 @@ internal sealed class SegmentMemory(Segment segment, ILogger log)
     /// <summary>For the status.</summary>
     internal void AddTo(JsonObject status)
     {
-        var memory = Report();
+        if (Report() is not { } memory) return;
         (status["residentBytes"], status["hugeBytes"], status["lockedBytes"]) = (memory.ResidentBytes, memory.HugeBytes, memory.LockedBytes);
     }
 
-    private MemoryReport Report()
+    /// <summary>Null where /proc is hidden: then nobody knows.</summary>
+    private MemoryReport? Report()
     {
         lock (_gate)
         {
-            if (_last != null && Environment.TickCount64 - _lastAt < Fresh.TotalMilliseconds) return _last;
+            if (_lastAt != 0 && Environment.TickCount64 - _lastAt < Fresh.TotalMilliseconds) return _last;
             try
             {
                 _last = segment.Memory();
             }
             catch (Exception e) when (FileFault.Is(e))
             {
-                // Where /proc is hidden nobody knows.
-                _last = new MemoryReport(0, 0, 0);
+                _last = null;
             }
 
             _lastAt = Environment.TickCount64;

@@ -16,6 +16,7 @@ internal static class SegmentOpener
     internal static (Segment Segment, bool Made) Open(string directory, Func<SegmentOptions> sizes, ILogger log)
     {
         MakeParent(directory);
+        bool looked = false;
         long giveUp = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
         while (true)
         {
@@ -37,9 +38,10 @@ internal static class SegmentOpener
                 if (TryReplaceUnfinished(directory, sizes, log) is { } made) return (made, true);
                 Thread.Sleep(20);
             }
-            catch (XsegException e) when (e.Errno == XsegErrno.EUCLEAN)
+            catch (XsegException e) when (e.Errno == XsegErrno.EUCLEAN && !looked)
             {
-                // Throws itself where the locks are not the right ones: then nothing may be changed.
+                // Once: what is not mended by this (a lock file that is not the segment's) the next Join refuses again, for good.
+                looked = true;
                 if (Segment.TryMendState(directory, out uint found))
                     log.LogError("segment {Directory}: the header's state was damaged ({State}); its tables say that it was in use: it is taken over, and what it holds kept. See `archipelago segment fsck`", directory, found);
             }

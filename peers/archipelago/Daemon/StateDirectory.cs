@@ -64,14 +64,6 @@ internal sealed partial class StateDirectory : IDisposable
             if (!Announcement.IsHeld(file)) System.IO.File.Delete(file);
     }
 
-    /// <summary>True if no process holds the lock.</summary>
-    internal bool IsFree()
-    {
-        if (!System.IO.File.Exists(File("lock"))) return true;
-        using var held = TryLock(alone: true);
-        return held is not null;
-    }
-
     /// <summary>Tells clients where this process answers.</summary>
     internal void Announce(string socket) => _announcement = Announcement.Make(File($"process.{Environment.ProcessId}"), socket);
 
@@ -101,7 +93,7 @@ internal sealed partial class StateDirectory : IDisposable
         {
             handle = System.IO.File.OpenHandle(File("lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
         }
-        catch (IOException) when (System.IO.File.Exists(File("lock")))
+        catch (IOException e) when (FileFault.ErrnoOf(e) == Errno.EAGAIN)
         {
             // .NET itself takes a shared flock at open: it fails while somebody has the exclusive one.
             return null;

@@ -45,14 +45,14 @@ internal static class NbdKind
 
     private static void AddMetrics(MetricsRegistry metrics, NbdPeer peer)
     {
-        void Count(string name, string unit, string description, Func<GatewayStatistics, long> read) =>
-            metrics.Counter(name, unit, description, () => peer.Statistics is { } s ? read(s) : 0);
+        void Count(string name, string unit, string description, Func<GatewayStatistics, long> read, params KeyValuePair<string, object?>[] labels) =>
+            metrics.Counter(name, unit, description, () => peer.Statistics is { } s ? read(s) : 0, labels);
 
         void Op(string op, Func<GatewayStatistics, long> requests, Func<GatewayStatistics, long>? bytes = null)
         {
             var label = new KeyValuePair<string, object?>("op", op);
-            metrics.Counter("nbd.requests", "{request}", "Requests of clients.", () => peer.Statistics is { } s ? requests(s) : 0, label);
-            if (bytes != null) metrics.Counter("nbd.bytes", "By", "Bytes that requests of clients ask for.", () => peer.Statistics is { } s ? bytes(s) : 0, label);
+            Count("nbd.requests", "{request}", "Requests of clients.", requests, label);
+            if (bytes != null) Count("nbd.bytes", "By", "Bytes that requests of clients ask for.", bytes, label);
         }
 
         Op("read", s => Volatile.Read(ref s.Reads), s => Volatile.Read(ref s.BytesRead));

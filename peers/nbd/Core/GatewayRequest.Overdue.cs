@@ -23,7 +23,10 @@ internal sealed partial class GatewayRequest
     internal GatewayRequest? NextHeld { get; set; }
     internal GatewayRequest? PreviousHeld { get; set; }
 
-    private bool IsChange => Op is XsegOp.Write or XsegOp.Discard or XsegOp.WriteZeroes;
+    private bool IsChange => IsChangeOp(Op);
+
+    /// <summary>True for what changes the volume's content.</summary>
+    internal static bool IsChangeOp(XsegOp op) => op is XsegOp.Write or XsegOp.Discard or XsegOp.WriteZeroes;
 
     /// <summary>
     /// True if <paramref name="later"/> must not pass this change: it changes, reads or maps some of its range (a reader would see the old

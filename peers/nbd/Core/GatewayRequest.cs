@@ -70,7 +70,7 @@ internal sealed partial class GatewayRequest(Gateway gateway) : TransportItem
     }
 
     /// <summary>
-    /// Makes the next piece of a WRITE, with pages for its payload: fill them, then <see cref="Piece.Submit"/> it. False if there
+    /// Makes the next piece of a WRITE, with pages for its payload: fill them, then <see cref="Submit"/> it. False if there
     /// is no slot or page: <see cref="GatewayClient.OnRoom"/> tells when to try again.
     /// </summary>
     internal bool TryTakePiece(out Piece piece)

@@ -19,14 +19,7 @@ internal sealed partial class Connection
         while (true)
         {
             // Payload of a WRITE whose piece had to wait, or of a refused one, lies before the next header.
-            if (_drain > 0 && Buffered > 0)
-            {
-                int part = (int)Math.Min(_drain, Buffered);
-                _start += part;
-                Drained(part);
-                any = true;
-            }
-
+            any |= DrainBuffered();
             if (_piece != null || _drain > 0 || Buffered < Header || !CanRead) return any;
             byte* at = _buffer + _start;
             _start += Header;
@@ -62,10 +55,10 @@ internal sealed partial class Connection
             NbdCommand.BlockStatus => XsegOp.MapRead,
             _ => XsegOp.Ping,
         };
-        bool stable = (header.Flags & CommandFlags.ForceUnitAccess) != 0 && op is XsegOp.Write or XsegOp.Discard or XsegOp.WriteZeroes;
+        bool stable = (header.Flags & CommandFlags.ForceUnitAccess) != 0 && GatewayRequest.IsChangeOp(op);
         int wishes = ((header.Flags & CommandFlags.DontFragment) != 0 ? DontFragment : 0) | ((header.Flags & CommandFlags.RequireOne) != 0 ? RequireOne : 0);
         _inFlight++;
-        if (IsChange(op)) _changes++;
+        if (GatewayRequest.IsChangeOp(op)) _changes++;
         bool plain = op == XsegOp.Flush;
         var request = _gateway.Begin(
             this, _export!, op, stable ? RequestFlags.ForceUnitAccess : RequestFlags.None,

@@ -65,7 +65,7 @@ internal sealed partial class Connection
             count = PayloadVectors(vectors, out payload);
             if (count == 0)
             {
-                Fail();
+                Lose();
                 return false;
             }
 
@@ -170,7 +170,7 @@ internal sealed partial class Connection
                 byte* bytes = piece.Bytes(i, out int length);
                 if (bytes == null)
                 {
-                    Fail();
+                    Lose();
                     return;
                 }
 
@@ -200,11 +200,18 @@ internal sealed partial class Connection
         (_drain, _refused, _refusal) = (request.Length - request.Issued + (piece == null ? 0 : piece.Length - _received), request, Errno.ETIMEDOUT);
         (_writing, _piece) = (null, null);
         if (piece != null) request.Discard(piece);
-        // What was read ahead comes before what the socket still has.
-        int part = (int)Math.Min(_drain, Buffered);
-        _start += part;
-        if (part > 0) Drained(part);
+        DrainBuffered();
         _server.Activate(this);
+    }
+
+    /// <summary>Throws away payload that was read ahead: it comes before what the socket still has. False if there is none.</summary>
+    private bool DrainBuffered()
+    {
+        int part = (int)Math.Min(_drain, Buffered);
+        if (part == 0) return false;
+        _start += part;
+        Drained(part);
+        return true;
     }
 
     private unsafe void Compact()

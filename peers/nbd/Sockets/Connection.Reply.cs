@@ -48,7 +48,7 @@ internal sealed partial class Connection
         if (request.Status != 0) _gateway.Statistics.Errors++;
         if (_phase == Phase.Failed || (request.Status != 0 && request.IsBegun))
         {
-            Fail();
+            Lose();
             Drop(request);
         }
         else if (request.Status != 0)

@@ -34,7 +34,7 @@ internal sealed partial class Connection
             int count = Gather(out long gathered);
             if (count == 0)
             {
-                Fail();
+                Lose();
                 return;
             }
 

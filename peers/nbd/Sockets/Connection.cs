@@ -138,7 +138,7 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     /// <summary>A change whose outcome the client knows or would know, or that holds others up by its range alone from here on.</summary>
     private void Settle(XsegOp op)
     {
-        if (!IsChange(op)) return;
+        if (!GatewayRequest.IsChangeOp(op)) return;
         _changes--;
         if (_lost) _server.LostChangeEnded(_export!);
     }
@@ -148,8 +148,6 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     {
         if (_export == export) _server.Activate(this);
     }
-
-    private static bool IsChange(XsegOp op) => op is XsegOp.Write or XsegOp.Discard or XsegOp.WriteZeroes;
 
     internal unsafe void Dispose() => NativeMemory.Free(_buffer);
 
@@ -170,7 +168,7 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         _server.Activate(this);
     }
 
-    /// <summary>The connection is lost; it is cleaned up at the end of what runs now.</summary>
+    /// <summary>The client went away.</summary>
     private void Fail()
     {
         if (_phase is Phase.Idle or Phase.Failed) return;
@@ -178,8 +176,10 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
         Lose();
     }
 
+    /// <summary>The connection cannot go on; it is cleaned up at the end of what runs now.</summary>
     private void Lose()
     {
+        if (_phase is Phase.Idle or Phase.Failed) return;
         _phase = Phase.Failed;
         _server.Activate(this);
     }

@@ -158,7 +158,7 @@ internal sealed class NbdServer
         if (_connections.Count >= Options.MaxConnections)
         {
             Gateway.Statistics.Refused++;
-            if (!_warned) Log.LogWarning("more than {Max} NBD connections: further ones are closed at once (max connections)", Options.MaxConnections);
+            if (!_warned) Log.LogWarning("more than {Max} NBD connections: further ones are closed at once ([nbd] max-connections)", Options.MaxConnections);
             _warned = true;
             _ = Libc.close(descriptor);
             return;

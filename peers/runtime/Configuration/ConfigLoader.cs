@@ -28,7 +28,7 @@ public sealed class ConfigLoader
         loader.AddFile();
         IReadOnlyList<Assignment> settings = loader.ReadSettings();
         loader.ChooseTables(settings);
-        loader.ApplySettings(loader.ReadDerived());
+        loader.ApplySettings([.. sources.Derived.Select(d => new Assignment(d.Section, d.Key, d.Value, new ConfigOrigin(d.From)))]);
         loader.ApplyFile();
         loader.ApplyEnvironment();
         loader.ApplySettings(settings);
@@ -66,15 +66,6 @@ public sealed class ConfigLoader
             draft.Entries = section.Entries;
         }
     }
-
-    // By the program, so well-formed: a fault in one is in the value, and the origin says where that comes from.
-    private Assignment[] ReadDerived() =>
-    [
-        .. from row in _sources.Derived
-           let target = row.Setting[..row.Setting.IndexOf('=')]
-           let dot = target.LastIndexOf('.')
-           select new Assignment(target[..dot], target[(dot + 1)..], row.Setting[(target.Length + 1)..], new ConfigOrigin(row.From)),
-    ];
 
     private List<Assignment> ReadSettings()
     {

@@ -27,7 +27,7 @@ public sealed class ConfigSection
     /// <summary>Whether somebody wrote the section; false if it exists by its defaults only.</summary>
     public bool IsWritten { get; }
 
-    /// <summary>All values in force by key, those of open keys included: for <c>config show</c> and for sections with open keys.</summary>
+    /// <summary>All values in force by key, those of open keys included: for <c>config check</c> and for sections with open keys.</summary>
     public IReadOnlyDictionary<string, ConfigValue> Values => _values;
 
     /// <summary>The value of an option of this section's table. One that is not of it is our own fault.</summary>

@@ -27,10 +27,10 @@ public sealed record ConfigSources
     public IReadOnlyList<string> Settings { get; init; } = [];
 
     /// <summary>
-    /// Values that the program derives from something else than a configuration, and from what, for error texts. They are written as
-    /// <see cref="Settings"/> are and go over nothing but defaults; their sections do not count as written.
+    /// Values that the program derives from something else than a configuration, and from what, for error texts. They
+    /// go over nothing but defaults; their sections do not count as written.
     /// </summary>
-    public IReadOnlyList<(string Setting, string From)> Derived { get; init; } = [];
+    public IReadOnlyList<(string Section, string Key, string Value, string From)> Derived { get; init; } = [];
 
     /// <summary>Where relative paths from the environment and the command line begin.</summary>
     public string WorkingDirectory { get; init; } = System.Environment.CurrentDirectory;

@@ -57,7 +57,7 @@ public sealed class PeerContext
 
     /// <summary>Claims a request slot, or waits for one. What frees resources never waits for what merely uses them: see <see cref="SlotUse"/>.</summary>
     public ValueTask<Request> AllocateAsync(SlotUse use = SlotUse.Own) =>
-        Port.FreeSlots > _reserve[(int)use] && Port.TryAllocate(out var request) ? new ValueTask<Request>(request) : AllocateSlowly(use);
+        TryAllocate(use, out var request) ? new ValueTask<Request>(request) : AllocateSlowly(use);
 
     /// <summary>Frees a request that this peer issued, with its pages, and ends its loans.</summary>
     public void Free(in Request request)
@@ -81,8 +81,15 @@ public sealed class PeerContext
             var turn = new Completion<bool>();
             _waitingForSlot[(int)use].Enqueue(turn);
             await turn.Task;
-            if (Port.FreeSlots > _reserve[(int)use] && Port.TryAllocate(out var request)) return request;
+            if (TryAllocate(use, out var request)) return request;
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryAllocate(SlotUse use, out Request request)
+    {
+        request = default;
+        return Port.FreeSlots > _reserve[(int)use] && Port.TryAllocate(out request);
     }
 }
 

@@ -130,9 +130,8 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         bool own = data.HasPages;
         for (int i = 0; i < pages; i++, start = 0)
         {
-            Extent extent;
+            var extent = i < lent.Length ? lent[i] : Extent.Zero;
             if (own && data.Owned(i, out extent) == null) return false;
-            extent = own ? data.Get(i) : i < lent.Length ? lent[i] : Extent.Zero;
             if (!own && !data.Set(i, extent)) return false;
             if (!own && i >= lent.Length) continue;
             var page = new Span<byte>(context.Segment.PageBytes(extent.Page), Segment.PageSize);

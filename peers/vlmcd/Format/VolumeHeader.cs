@@ -17,6 +17,9 @@ public sealed record VolumeHeader
     /// <summary>Most objects of a volume (64 TiB in objects of 4 MiB): deleting a volume asks for each of them, whether it was ever written or not.</summary>
     public const ulong MaxObjects = 1ul << 24;
 
+    /// <summary>Bytes of the largest volume: the most objects of the largest size.</summary>
+    public const long MaxBytes = (long)MaxObjects * VlmcdOptions.MaxObjectSize;
+
     private const ulong Magic = 0x004C_4F56_4843_5241; // "ARCHVOL\0"
 
     /// <summary>Name of the volume, so that a header that was put under another name is seen.</summary>

@@ -10,7 +10,11 @@ namespace Archipelago.Vlmcd.Volumes;
 /// <summary>Deletion: record "deleting" (the commit point), header, objects in the background, record free.</summary>
 internal sealed partial class VolumeService
 {
-    private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1), LastRetry = TimeSpan.FromMinutes(1);
+    internal static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LastRetry = TimeSpan.FromMinutes(1);
+
+    /// <summary>Objects that background work deletes at once.</summary>
+    private const int PacedDeletes = 2;
 
     /// <summary>Deletions that go on in the background.</summary>
     internal int Purges { get; private set; }
@@ -86,6 +90,9 @@ internal sealed partial class VolumeService
         throw new ErrnoException(status, $"volume {volume.Name}: not deleted, the catalogue cannot be written: {Errno.Describe(status)}");
     }
 
+    /// <summary>The wait after one of <paramref name="delay"/> that helped nothing.</summary>
+    internal static TimeSpan NextRetry(TimeSpan delay) => delay * 2 < LastRetry ? delay * 2 : LastRetry;
+
     private void StartPurge(Catalogue.Entry entry)
     {
         Purges++;
@@ -95,7 +102,7 @@ internal sealed partial class VolumeService
     private async Task PurgeLoopAsync(Catalogue.Entry entry)
     {
         var record = entry.Record;
-        for (var delay = FirstRetry; !IsStopping; delay = delay * 2 < LastRetry ? delay * 2 : LastRetry)
+        for (var delay = FirstRetry; !IsStopping; delay = NextRetry(delay))
         {
             int status = await StepAsync(record.Name, "a deletion", () => PurgeAsync(entry, record));
             if (status == 0 || IsStopping) break;
@@ -148,7 +155,8 @@ internal sealed partial class VolumeService
         if (from >= to) return 0;
         ulong next = from;
         int error = 0;
-        var workers = new Task[(int)Math.Min(paced ? 2 : (ulong)_options.FanOut, to - from)];
+        int most = paced ? Math.Min(PacedDeletes, _options.FanOut) : _options.FanOut;
+        var workers = new Task[(int)Math.Min((ulong)most, to - from)];
         for (int i = 0; i < workers.Length; i++) workers[i] = WorkAsync();
         await Task.WhenAll(workers);
         return error;

@@ -120,7 +120,7 @@ internal sealed partial class VolumeService
 
     private async Task TrimLoopAsync(Volume volume)
     {
-        for (var delay = FirstRetry; !IsStopping; delay = delay * 2 < LastRetry ? delay * 2 : LastRetry)
+        for (var delay = FirstRetry; !IsStopping; delay = NextRetry(delay))
         {
             int status = await TrimAsync(volume);
             if (status == 0 && !IsStopping) status = await StepAsync(volume.Name, "recording a trim", () => RecordTrimAsync(volume));

@@ -129,6 +129,8 @@ internal sealed partial class Storm : IDisposable
         {
             uint flushed = flow;
             int status = Rig.Run(() => FlushAsync(flushed), "the last flush");
+            // What a FLUSH of the cache's own has lost is told once.
+            if (status == XsegErrno.EIO) status = Rig.Run(() => FlushAsync(flushed), "the very last flush");
             Require(status == 0, $"the last FLUSH: errno {status}");
         }
 

@@ -87,6 +87,23 @@ public sealed unsafe class DamagedPortsTests : IDisposable
         Assert.Equal(3, _segment.First.DirtyPages());
     }
 
+    [Fact]
+    public void RepairKeepsPagesInQuarantineThatLookLikeTheSameBucket()
+    {
+        Die();
+        for (uint page = 1; page < _segment.First.PageCount; page++)
+        {
+            var entry = _segment.First.PageAt(page);
+            if (new PageWord(entry->Word).State != PageState.Cache) continue;
+            (entry->Object, entry->Bucket, entry->Masks) = (0, 0, SectorMasks.From(entry->Masks).InQuarantine().Packed);
+        }
+
+        Fsck.Repair(_segment.First, cache: "cached.0"u8);
+        Assert.Equal(3, _segment.First.DirtyPages());
+        Fsck.Repair(_segment.First, discardDirty: true, "cached.0"u8);
+        Assert.Equal(0, _segment.First.DirtyPages());
+    }
+
     /// <summary>Zeros read as free pages of port 0: its peer would write over the dirty data, and the store's older data be read in silence.</summary>
     [Fact]
     public void NobodyBindsOverAnErasedPageTableUntilItsDataIsGivenUpByName()

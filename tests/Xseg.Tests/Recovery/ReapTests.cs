@@ -66,6 +66,24 @@ public sealed unsafe class ReapTests : IDisposable
         Assert.Equal(XsegErrno.ESHUTDOWN, failed.Status);
     }
 
+    /// <summary>A damaged flag must not make a cache's port one that nobody misses.</summary>
+    [Fact]
+    public void APortWithDirtyPagesIsNeverReaped()
+    {
+        var memory = _segment.Join();
+        var cache = TestSegment.Bind(memory, "cached.0", keeps: true);
+        Assert.True(cache.Pages.TryTake(0, out var page));
+        var entry = memory.PageAt(page.Page);
+        (entry->Object, entry->Masks) = (1, new SectorMasks(255, 255, 0, 0).Packed);
+        entry->Word = new PageWord(PageState.Cache, (uint)cache.Number, page.Generation).Value;
+        memory.PortAt(cache.Number)->Flags |= (uint)PortFlags.Transient;
+        memory.Dispose();
+
+        Assert.Equal(0, Port.ReapTransients(_segment.First));
+        Assert.Equal(1, _segment.First.DirtyPages());
+        Assert.Equal((1, 1), TestSegment.Bind(_segment.Join(), "cached.0", keeps: true).Recovered is var found ? (found.PagesCached, found.PagesDirty) : default);
+    }
+
     private sealed class Place : IDisposable
     {
         internal TestSegment Segment { get; } = new();
