@@ -123,7 +123,7 @@ public sealed class PaceTests
         bool stop = false;
         async Task<int> Busy(int writer)
         {
-            for (ulong i = 0; !stop; i++) await rig.Client.WriteAsync(1, $"o{(writer * 7 + (int)i) % 40}", i % 4 * 8192, Rig.Fill(4096, i));
+            for (ulong i = 0; !stop; i++) await rig.Client.WriteAsync(1, $"o{(writer * 7 + (int)i) % 40}", i % 16 * 8192, Rig.Fill(4096, i));
             return 0;
         }
 
