@@ -90,7 +90,7 @@ _archipelago() {
         " bench --objects") COMPREPLY=(); return ;;
         " bench --object-size") COMPREPLY=(); return ;;
         " bench --prefix") COMPREPLY=(); return ;;
-        " bench --volume") COMPREPLY=($(compgen -W "$(archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$word")); return ;;
+        " bench --volume") COMPREPLY=($(compgen -W "$(timeout 2 archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$word")); return ;;
         " bench --route") COMPREPLY=(); return ;;
         " bench --flow") COMPREPLY=(); return ;;
         " bench --verify") COMPREPLY=($(compgen -W "none meta full" -- "$word")); return ;;
@@ -112,13 +112,13 @@ _archipelago() {
         " volume") words="create list info resize delete --help" ;;
         " volume create") words="--state --socket --json --object-size --help" ;;
         " volume list") words="--state --socket --json --help" ;;
-        " volume info") words="--state --socket --json --help $(archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume resize") words="--state --socket --json --shrink --help $(archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume delete") words="--state --socket --json --force --help $(archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " volume info") words="--state --socket --json --help $(timeout 2 archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " volume resize") words="--state --socket --json --shrink --help $(timeout 2 archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " volume delete") words="--state --socket --json --force --help $(timeout 2 archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " cache") words="stats flush policy --help" ;;
         " cache stats") words="--state --socket --json --help" ;;
-        " cache flush") words="--state --socket --json --help $(archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " cache policy") words="default writeback writethrough off --state --socket --json --safe-until-flush --help $(archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " cache flush") words="--state --socket --json --help $(timeout 2 archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " cache policy") words="default writeback writethrough off --state --socket --json --safe-until-flush --help $(timeout 2 archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " segment") words="info ports requests fsck destroy --help" ;;
         " segment info") words="--state --segment --json --help" ;;
         " segment ports") words="--state --segment --json --help" ;;

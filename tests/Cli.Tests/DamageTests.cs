@@ -61,6 +61,20 @@ public sealed class DamageTests : IDisposable
         _chain.Fio("demo", "--rw=randrw").Good();
     }
 
+    [Fact]
+    public void Without_its_lock_file_a_dead_ups_segment_is_refused_at_once_and_kept_and_fsck_repairs_it()
+    {
+        DieDirty();
+        File.Delete(Path.Combine(_chain.Segment, "locks"));
+        var refused = _chain.Run(["up", .. WriteBack]);
+        Assert.Equal(1, refused.Code);
+        Assert.Contains("EUCLEAN", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("segment fsck --repair", refused.Error, StringComparison.Ordinal);
+        _chain.Run("segment", "fsck", "--repair");
+        _chain.Start(["up", .. WriteBack]);
+        _chain.Fio("demo", "--rw=read", "--verify_only=1").Good();
+    }
+
     private void DieDirty()
     {
         var up = _chain.Start(["up", .. WriteBack]);
