@@ -1,6 +1,9 @@
+using System.Text;
 using Archipelago.Cli.CommandLine;
 using Archipelago.Cli.Daemon;
+using Archipelago.Cli.Peers;
 using Archipelago.Runtime;
+using Archipelago.Runtime.Routing;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Recovery;
 
@@ -101,7 +104,7 @@ internal static class SegmentCommands
         if (invocation.Has("--discard-dirty") && !invocation.Has("--repair")) throw new UsageException("--discard-dirty: say --repair too");
         using var segment = Common.JoinDamaged(invocation);
         if (invocation.Has("--clear-deaths")) Fsck.ClearQuickDeaths(segment);
-        var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty"), "cached.0"u8) : Fsck.Check(segment);
+        var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty"), Encoding.UTF8.GetBytes(PeerHost.PortNameOf(ServiceKinds.Cached.Name))) : Fsck.Check(segment);
         var view = new FsckView(
             report.IsClean, report.LivePorts, report.SlotsInUse, report.Repaired,
             [.. report.Findings.Select(f => new FsckLine(f.Kind.ToString(), f.IsFault, f.IsRepairable, f.Text))]);

@@ -92,7 +92,7 @@ internal static class StatusCommand
                 [">PID", "PROCESS", "STATE", ">UPTIME", ">CLIENTS", "PEERS"],
                 status.Processes.Select(p => p.Report is { } r
                     ? (string[])[$"{p.Pid}", r.Name, r.State, TimeSpan.FromSeconds(Math.Floor(r.UptimeSeconds)).ToString("c"), Clients(r), string.Join(" ", r.Sections.Where(s => s.Value?["port"] is not null).Select(s => s.Key))]
-                    : [$"{p.Pid}", "", "hung", "", "", p.Error ?? ""]));
+                    : [$"{p.Pid}", "", p.Error!.StartsWith(nameof(Errno.ETIMEDOUT), StringComparison.Ordinal) ? "hung" : "no answer", "", "", p.Error]));
         if (status.Segment is null) return;
         Invocation.Write("");
         Invocation.Write($"segment {status.Segment.Directory}: {Invocation.Size(status.Segment.Bytes)}, {Invocation.Number(status.Segment.Pages)} pages, {Invocation.Number(status.Segment.DirtyPages)} dirty");

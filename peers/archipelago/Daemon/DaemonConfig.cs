@@ -36,7 +36,7 @@ internal sealed class DaemonConfig
 
     private static readonly OptionSpec<TimeSpan> SegmentQuickDeath = Option.Duration(
         "quick-death", "5s", TimeSpan.Zero, TimeSpan.FromHours(1),
-        "A peer that dies within this time of its start died quickly. After two in a row nothing is started on the segment until `archipelago segment fsck --clear-deaths`. 0 does not count.");
+        "A peer that dies within this time of its start died quickly. After two in a row nothing is started on the segment until `archipelago segment fsck --clear-deaths`. 0: deaths are not counted.");
 
     private static readonly OptionSpec<SegmentLock> SegmentLocked = Option.Choice(
         "lock", "try", "Whether each process locks the segment in RAM, so that it is not swapped out. try warns where the limit (RLIMIT_MEMLOCK) does not allow it, yes refuses to start.",
@@ -81,6 +81,7 @@ internal sealed class DaemonConfig
         [Up, Segment, Reactor, LogOptions.Section, ControlOptions.Section, MetricsOptions.Section, .. PeerCatalogue.Kinds.Select(k => k.Section)]);
 
     internal Config Config { get; }
+
     /// <summary>The same with what <c>up</c> takes from the state directory for its segment and its control socket, for people to read.</summary>
     internal Config WithDerived => ConfigLoader.Load(
         Schema,

@@ -42,6 +42,9 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
     /// <summary>The hosted peers' contexts, in the order in which they were started.</summary>
     public IEnumerable<(PeerPlan Plan, PeerContext Context)> Peers => _hosted.Select(hosted => (hosted.Plan, hosted.Context));
 
+    /// <summary>Name of the port of a peer of one shard, the only kind so far.</summary>
+    public static string PortNameOf(string peer) => peer + ".0";
+
     /// <summary>
     /// Starts a peer. Start downstream peers (blockers) first, so that a call into them is possible when their users start.
     /// </summary>
@@ -52,7 +55,7 @@ public sealed class PeerHost(IReactor reactor, Segment segment, ILoggerFactory l
         var log = logs.CreateLogger(plan.Name);
         var port = Port.Bind(segment, new PortOptions
         {
-            Name = plan.Name + ".0",
+            Name = PortNameOf(plan.Name),
             Pages = plan.Pages,
             Transient = plan.Transient,
             KeepsCachePages = plan.KeepsCachePages,
