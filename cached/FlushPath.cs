@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
 
@@ -14,6 +15,9 @@ namespace Archipelago.Cached;
 internal sealed class FlushPath
 {
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>Of <see cref="FlowEntry.FlushOwed"/>: a FLUSH has said it, but perhaps nobody has heard.</summary>
+    private const byte Told = 2;
 
     private readonly PeerContext _context;
     private readonly Store _store;
@@ -43,26 +47,32 @@ internal sealed class FlushPath
         Flushes++;
         if (flow == 0) return FlushAllAsync();
         if ((request.Flags & RequestFlags.Housekeeping) == 0) NoteUserFlush(flow);
-        return (request.Flags & RequestFlags.Housekeeping) == 0 ? FlushForUserAsync(_store.FlowOf(flow)) : FlushAsync(_store.FlowOf(flow));
+        return (request.Flags & RequestFlags.Housekeeping) == 0 ? FlushForUserAsync(_store.FlowOf(flow), request.Attempts > 0) : FlushAsync(_store.FlowOf(flow));
     }
 
-    /// <summary>Also tells, once, what earlier FLUSHes of ours have lost. Users' FLUSHes that run beside each other all hear of it.</summary>
+    /// <summary>Also tells, once, what earlier FLUSHes of ours have lost. Users' FLUSHes that run beside each other all hear of it, and replays of one.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> FlushForUserAsync(FlowState flow)
+    private async ValueTask<int> FlushForUserAsync(FlowState flow, bool isReplay)
     {
-        long told = flow.LossesTold;
+        if (Owed(flow) == Told && !isReplay) SetOwed(flow, 0);
+        long losses = flow.LossesTold;
         int status = await FlushAsync(flow);
-        bool owed = TakeOwed(flow) || flow.Losses != told;
+        bool owed = Owed(flow) != 0 || flow.Losses != losses;
         flow.LossesTold = flow.Losses;
+        if (owed) SetOwed(flow, Told);
         return status == 0 && owed ? XsegErrno.EIO : status;
     }
 
-    private unsafe bool TakeOwed(FlowState flow)
+    private unsafe byte Owed(FlowState flow)
     {
         var entry = _context.Segment.FlowAt(flow.Index);
-        if (entry == null || entry->FlushOwed == 0) return false;
-        Shared.Store(ref entry->FlushOwed, (byte)0);
-        return true;
+        return entry == null ? (byte)0 : entry->FlushOwed;
+    }
+
+    private unsafe void SetOwed(FlowState flow, byte owed)
+    {
+        var entry = _context.Segment.FlowAt(flow.Index);
+        if (entry != null) Shared.Store(ref entry->FlushOwed, owed);
     }
 
     /// <summary>Everything of every flow, also of those that only the blocker knows of.</summary>

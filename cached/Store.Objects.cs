@@ -19,7 +19,8 @@ internal sealed unsafe partial class Store
         // A slot that changed after it was accepted: nobody's.
         if (flow >= (uint)_flows.Length) flow = 0;
         if (_flows[flow] is { } known) return known;
-        Flows.Add(_flows[flow] = new FlowState(flow));
+        // What went around a predecessor that died nobody knows: it may have been all that a FLUSH loses from here on.
+        Flows.Add(_flows[flow] = new FlowState(flow) { Around = _port.Recovered.HadPredecessor ? 1 : 0 });
         return _flows[flow]!;
     }
 

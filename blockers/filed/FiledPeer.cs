@@ -106,7 +106,7 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
         }
         catch (Exception e) when (FileFault.Is(e))
         {
-            throw new ErrnoException(FileFault.ErrnoOf(e), $"{options.Directory}: cannot be made: {e.Message}", e);
+            throw FileFault.Tell(e, $"{options.Directory}: cannot be made");
         }
 
         _root = Sys.Open(Libc.AT_FDCWD, options.Directory, Libc.O_RDONLY | Libc.O_DIRECTORY);

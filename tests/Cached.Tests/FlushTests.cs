@@ -213,4 +213,33 @@ public sealed class FlushTests
         Assert.Equal(XsegErrno.EIO, rig.Do(XsegOp.Flush, 1, "", flags: RequestFlags.Housekeeping).Status);
         blocker.Fail = null;
     }
+
+    /// <summary>What went around a predecessor its successor does not know; a FLUSH that fails in its time may have lost that.</summary>
+    [Fact]
+    public void AFailedFlushOfOurOwnIsToldToTheUserIfWhatWentAroundTheCacheDidSoBeforeAKill()
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        rig.Do(XsegOp.Flush, 1, "");
+        Assert.Equal(0, rig.Do(XsegOp.WriteZeroes, 1, "a", 0, 8192).Status);
+        rig.RestartCache();
+        blocker.Fail = request => request.Op == XsegOp.Flush ? XsegErrno.EIO : 0;
+        Assert.Equal(XsegErrno.EIO, rig.Do(XsegOp.Flush, 1, "", flags: RequestFlags.Housekeeping).Status);
+        blocker.Fail = null;
+        Assert.Equal(XsegErrno.EIO, rig.Do(XsegOp.Flush, 1, "").Status);
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+    }
+
+    /// <summary>The teller may have died before its answer was out: a replay of the FLUSH that was told is told again.</summary>
+    [Fact]
+    public unsafe void WhatWasToldIsToldAgainUntilAnotherFlushBegins()
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        LoseZeroes(rig, blocker);
+        Assert.Equal(XsegErrno.EIO, rig.Do(XsegOp.Flush, 1, "").Status);
+        Assert.Equal(2, rig.ClientProcess.Segment.FlowAt(1)->FlushOwed);
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+        Assert.Equal(0, rig.ClientProcess.Segment.FlowAt(1)->FlushOwed);
+    }
 }

@@ -177,4 +177,31 @@ public sealed class UpTests : IDisposable
         string[] told = down.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(told.Select(line => line.Split(':')[0]).Distinct().Count(), told.Length);
     }
+
+    [Fact]
+    public void A_store_that_does_not_answer_is_no_reason_not_to_start()
+    {
+        string slow = _chain.Write("slow.conf", "[up]\nfirst-volume = demo\n[memd]\nlatency = 1h\n[cached]\nsize = 32M\n[vlmcd]\n[nbd]\n");
+        var up = _chain.Start("up", "--config", slow);
+        Assert.Contains("the store does not answer", _chain.Log, StringComparison.Ordinal);
+        _chain.Run("down", "--discard-dirty").Good();
+        up.WaitForExit();
+    }
+
+    [Fact]
+    public void A_start_that_waits_for_its_store_is_named_and_ends_with_a_signal()
+    {
+        string slow = _chain.Write("slow.conf", "[up]\nfirst-volume = demo\n[memd]\nlatency = 1h\n[cached]\nsize = 32M\n[vlmcd]\n[nbd]\n");
+        var both = _chain.Execute("/bin/sh", "-c", $"""
+            {Chain.Executable} up --config {slow} & pid=$!
+            until {Chain.Executable} down 2>&1 | grep "process $pid .*still starting"; do kill -0 $pid || exit 9; sleep 0.1; done
+            {Chain.Executable} up 2>&1 | grep "$pid, starting"
+            kill $pid
+            wait $pid; echo ended with $?
+            """).Good();
+        Assert.Contains("still starting", both.Output, StringComparison.Ordinal);
+        Assert.Contains(", starting", both.Output, StringComparison.Ordinal);
+        Assert.Contains("ended with 1", both.Output, StringComparison.Ordinal);
+        Assert.Contains("EINTR", both.Error, StringComparison.Ordinal);
+    }
 }

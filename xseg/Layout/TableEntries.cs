@@ -52,7 +52,8 @@ public unsafe struct FlowEntry
     [FieldOffset(29)] public byte Checksums;
     /// <summary>1: epochs are destaged in write order.</summary>
     [FieldOffset(30)] public byte Ordered;
-    /// <summary>1: the blocker failed a FLUSH on which changes relied that no page of the cache holds. The user's next FLUSH says so (EIO) and clears it.</summary>
+    /// <summary>1: the blocker failed a FLUSH on which changes relied that no page of the cache holds. The user's next FLUSH says so (EIO), and makes it
+    /// 2, told: the one after that clears it, as the answer might have died with its teller, to be given by a successor.</summary>
     [FieldOffset(31)] public byte FlushOwed;
     /// <summary>Guaranteed pages.</summary>
     [FieldOffset(32)] public ulong MinimumPages;

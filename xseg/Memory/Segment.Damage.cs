@@ -102,8 +102,8 @@ public sealed unsafe partial class Segment
         if (header.LocksInode == 0 || header.LocksInode == locks.Inode) return;
         string what = $"{path}: its file 'locks' was removed or replaced (inode {locks.Inode}, it was {header.LocksInode}), so that living peers look dead";
         if (LivingProcess(fd, header) is { } process)
-            throw new XsegException(XsegErrno.EBUSY, $"{what}; process {process} lives and is one of them. Stop it (kill {process}), then `archipelago segment fsck --repair`");
-        throw new XsegException(XsegErrno.EUCLEAN, $"{what}. None of the processes that the port table names lives; if there are no others: `archipelago segment fsck --repair`");
+            throw new XsegException(XsegErrno.EBUSY, $"{what}; process {process} lives and is one of them. Stop it (kill {process}), then `archipelago segment fsck --repair --segment {Path.GetDirectoryName(path)}`");
+        throw new XsegException(XsegErrno.EUCLEAN, $"{what}. None of the processes that the port table names lives; if there are no others: `archipelago segment fsck --repair --segment {Path.GetDirectoryName(path)}`");
     }
 
     /// <summary>A process that a bound port names and that lives. For the case only that the locks cannot be asked.</summary>

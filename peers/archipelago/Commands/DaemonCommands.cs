@@ -132,9 +132,17 @@ internal static class DaemonCommands
     private static async Task<IReadOnlyList<VolumeUris>> VolumesAsync(DaemonConfig config, string socket, CancellationToken cancel)
     {
         if (config.Enabled.All(k => k.Name != "vlmcd")) return [];
-        using var client = new ControlClient(socket);
-        var list = await client.GetAsync("/v1/volumes", VlmcdJson.Default.VolumeList, cancel);
-        return [.. list.Volumes.Select(v => new VolumeUris(v.Name, Greeting.Uris(config, v.Name)))];
+        using var client = new ControlClient(socket) { Timeout = Common.AnswerLimit };
+        try
+        {
+            var list = await client.GetAsync("/v1/volumes", VlmcdJson.Default.VolumeList, cancel);
+            return [.. list.Volumes.Select(v => new VolumeUris(v.Name, Greeting.Uris(config, v.Name)))];
+        }
+        catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)
+        {
+            // The store does not answer; the log says so.
+            return [];
+        }
     }
 
     private static async Task<int> DownAsync(Invocation invocation, CancellationToken cancel)
@@ -184,6 +192,8 @@ internal static class DaemonCommands
             dirty = segment.DirtyPages();
         }
 
+        if (state.Holder() is { } starting)
+            throw new ErrnoException(Errno.EAGAIN, $"process {starting} of state directory {state.Path} is still starting; try again, or end it: kill {starting}");
         throw new ErrnoException(Errno.ENOENT, StatusCommand.NothingRuns(state.Path, dirty) + (dirty is null ? "" : ", `archipelago down --discard-dirty` removes it"));
     }
 

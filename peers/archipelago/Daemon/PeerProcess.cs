@@ -52,6 +52,9 @@ internal sealed partial class PeerProcess
     /// <summary>What <c>up</c> says when all runs is for programs.</summary>
     internal bool GreetsInJson { get; init; }
 
+    private static readonly TimeSpan UndoLimit = TimeSpan.FromSeconds(10);
+    private bool _storeAnswers = true;
+
     /// <summary>Version of this build.</summary>
     internal static string Version { get; } = typeof(PeerProcess).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
 
@@ -78,8 +81,8 @@ internal sealed partial class PeerProcess
                 _config.Control(_name), _status, _metrics, _logging.Factory,
                 _made.Select(m => m.Made.Endpoints).OfType<IControlEndpoints>().Append(new DaemonEndpoints(this)));
             using var exporter = OtlpExport.Start(_config.Metrics, $"{Environment.MachineName}:{_name}", Version);
-            await _reactor.RunAsync(StartPeersAsync);
-            await MakeFirstVolumeAsync();
+            await UnlessSignalled(_reactor.RunAsync(StartPeersAsync));
+            await UnlessSignalled(MakeFirstVolumeAsync());
             _status.State = "running";
             _manager.Ready();
             _log.LogInformation("running: {Peers}; control plane {Socket}", string.Join(", ", _made.Select(m => m.Kind.Name)), control.SocketPath);
@@ -107,7 +110,7 @@ internal sealed partial class PeerProcess
 
     private async Task GreetAsync(string socket)
     {
-        var volumes = (await VolumeNamesAsync()).Select(v => new VolumeUris(v, Greeting.Uris(_config, v)));
+        var volumes = (_storeAnswers ? await VolumeNamesAsync() : []).Select(v => new VolumeUris(v, Greeting.Uris(_config, v)));
         var report = new UpReport(Environment.ProcessId, socket, _config.State.Path, _config.SegmentPath, null, [.. volumes]);
         if (GreetsInJson) CommandLine.Invocation.WriteJson(report, DaemonJson.Default.UpReport);
         else Greeting.Print(report);
@@ -149,9 +152,21 @@ internal sealed partial class PeerProcess
 
     private async Task MakeFirstVolumeAsync()
     {
-        if (!_standsAlone || _config.FirstVolumeName.Length == 0 || !HasVolumes || (await VolumeNamesAsync()).Count > 0) return;
-        var answer = await _operator.AskAsync(VolumesRoute, XsegOp.Create, _config.FirstVolumeName, ControlLimit, length: _config.FirstVolumeBytes);
-        if (answer.Status != Errno.EEXIST) answer.OrThrow($"first volume {_config.FirstVolumeName}");
+        if (!_standsAlone || _config.FirstVolumeName.Length == 0 || !HasVolumes) return;
+        try
+        {
+            if ((await VolumeNamesAsync()).Count > 0) return;
+            var answer = await _operator.AskAsync(VolumesRoute, XsegOp.Create, _config.FirstVolumeName, ControlLimit, length: _config.FirstVolumeBytes);
+            if (answer.Status != Errno.EEXIST) answer.OrThrow($"first volume {_config.FirstVolumeName}");
+        }
+        catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)
+        {
+            // A store that is away for a while: what is there is served when it comes back.
+            _storeAnswers = false;
+            _log.LogWarning("the store does not answer: {Cause}. Whether there are volumes is not known; requests wait for it. If there is none: `archipelago volume create`", e.Message);
+            return;
+        }
+
         _log.LogInformation("first volume made: {Volume}, {Bytes} bytes", _config.FirstVolumeName, _config.FirstVolumeBytes);
     }
 
@@ -163,12 +178,33 @@ internal sealed partial class PeerProcess
             : null;
     }
 
+    /// <summary>The start ends with the first signal: a store that does not answer would hold it up for as long as it likes.</summary>
+    private async Task UnlessSignalled(Task starting)
+    {
+        if (await Task.WhenAny(starting, _signal.Requested) != starting) throw new ErrnoException(Errno.EINTR, "ended by a signal");
+        await starting;
+    }
+
+    private async Task<bool> StopsInTimeAsync()
+    {
+        var stopping = _reactor.RunAsync(_host.StopAsync);
+        if (await Task.WhenAny(stopping, Task.Delay(UndoLimit), _signal.Requested) != stopping) return false;
+        await stopping;
+        return true;
+    }
+
     private async Task UndoStartAsync(Exception cause)
     {
         _log.LogError("start failed: {Cause}", cause.Message);
         try
         {
-            if (_host is not null) await _reactor.RunAsync(_host.StopAsync);
+            if (_signal.Requested.IsCompleted || (_host is not null && !await StopsInTimeAsync()))
+            {
+                // As after a crash: what was accepted is in the segment, and nobody knows what is still under way below.
+                _log.LogError("leaving without stopping the peers that were started; the segment stays, the next start takes it over");
+                return;
+            }
+
             // A segment that was there before may hold what nothing else has, also where it does not look so; and it tells why.
             _log.LogInformation("{Segment}", SegmentOpener.Remove(_segment, keep: !_madeSegment));
         }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
@@ -48,6 +49,8 @@ internal sealed partial class StateDirectory : IDisposable
         {
             Directory.CreateDirectory(Path, OwnerOnly);
             _lock = TryLock(alone);
+            // Not into the lock file: .NET locks what it reads, too.
+            if (_lock is not null && alone) System.IO.File.WriteAllText(File("holder"), Environment.ProcessId.ToString(CultureInfo.InvariantCulture));
         }
         catch (Exception e) when (FileFault.Is(e))
         {
@@ -57,11 +60,27 @@ internal sealed partial class StateDirectory : IDisposable
         if (_lock is null)
         {
             string who = string.Join(", ", Announced().Select(p => p.Pid));
+            if (who.Length == 0 && Holder() is { } holder) who = $"{holder}, starting";
             throw new ErrnoException(Errno.EBUSY, $"{Path}: archipelago runs here already (process {(who.Length > 0 ? who : "unknown")}); see `archipelago status`, stop it with `archipelago down`, or choose another --state directory");
         }
 
         foreach (string file in Announcement.Files(Path))
             if (!Announcement.IsHeld(file)) System.IO.File.Delete(file);
+    }
+
+    /// <summary>The process that has the directory for itself, also while it starts; null if none has, or it does not say.</summary>
+    internal int? Holder()
+    {
+        try
+        {
+            using (var free = TryLock(alone: true))
+                if (free is not null) return null;
+            return int.TryParse(System.IO.File.ReadAllText(File("holder")), CultureInfo.InvariantCulture, out int pid) && pid > 0 ? pid : null;
+        }
+        catch (Exception e) when (FileFault.Is(e))
+        {
+            return null;
+        }
     }
 
     /// <summary>Tells clients where this process answers.</summary>

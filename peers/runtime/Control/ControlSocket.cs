@@ -106,7 +106,7 @@ internal sealed partial class ControlSocket : IDisposable
         }
         catch (Exception e) when (FileFault.Is(e))
         {
-            throw new ErrnoException(FileFault.ErrnoOf(e), $"control socket {path}: {e.Message}; choose another path ([control] socket)", e);
+            throw FileFault.Tell(e, $"control socket {path}: its directory cannot be made; choose another path ([control] socket)");
         }
 
         int file = open(path + ".lock", ReadWriteCreateCloseOnExec, OwnerOnly);
