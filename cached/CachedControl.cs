@@ -22,12 +22,12 @@ public sealed record CacheStatistics(
 
 /// <summary>One flow of <see cref="CacheStatistics"/>. Stuck: the blocker has not answered a destage for <see cref="CachedPeer.StuckAfter"/>.</summary>
 public sealed record CacheFlow(
-    string Volume, string Policy, string InForce, bool HasFlushed, bool Degraded, bool Stuck, long CachedBytes, long DirtyBytes, long Hits, long Misses, long Writes, long DestageErrors);
+    string Volume, string Policy, string InForce, bool SafeUntilFlush, bool HasFlushed, bool Degraded, bool Stuck, long CachedBytes, long DirtyBytes, long Hits, long Misses, long Writes, long DestageErrors);
 
 /// <summary>Body of <c>PUT /v1/cache/policy</c>.</summary>
 /// <param name="Volume">Volume.</param>
 /// <param name="Policy">writeback, writethrough, off or default.</param>
-/// <param name="SafeUntilFlush">Write-back only after the guest's first flush; null leaves it as it is.</param>
+/// <param name="SafeUntilFlush">Write-back only after the guest's first flush; null is yes.</param>
 public sealed record CachePolicyChange(string Volume, string Policy, bool? SafeUntilFlush = null);
 
 /// <summary>Body of <c>POST /v1/cache/flush</c>: one volume, or all.</summary>
@@ -93,7 +93,8 @@ public sealed partial class CachedPeer : IControlEndpoints
     {
         var entry = Context.Segment.FlowAt(flow);
         Shared.Store(ref entry->Policy, (byte)policy);
-        if (safe != null) Shared.Store(ref entry->SafeUntilFlush, safe.Value ? (byte)1 : (byte)0);
+        // Who wants it unsafe says so each time: it must not stay behind from a policy of long ago.
+        Shared.Store(ref entry->SafeUntilFlush, (safe ?? true) ? (byte)1 : (byte)0);
     }
 
     private uint FlowNamed(string? volume)
@@ -123,7 +124,7 @@ public sealed partial class CachedPeer : IControlEndpoints
         long stuck = Context.Reactor.Now - (StuckAfter.Ticks * 100);
         return new CacheFlow(
             Encoding.UTF8.GetString(FlowTable.NameOf(Context.Segment, flow.Index)), NameOf((CachePolicy)entry->Policy), NameOf(_objects.PolicyOf(flow.Index)),
-            entry->HasFlushed != 0, entry->Degraded != 0, _destager.Passing.Any(of => of.Flow == flow && of.PassSince <= stuck), flow.Pages << 12, flow.DirtyPages << 12, flow.Hits, flow.Misses, flow.Writes, flow.DestageErrors);
+            entry->SafeUntilFlush != 0, entry->HasFlushed != 0, entry->Degraded != 0, _destager.Passing.Any(of => of.Flow == flow && of.PassSince <= stuck), flow.Pages << 12, flow.DirtyPages << 12, flow.Hits, flow.Misses, flow.Writes, flow.DestageErrors);
     }
 
     private static string NameOf(CachePolicy policy) => policy switch

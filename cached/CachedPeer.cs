@@ -23,6 +23,9 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
     /// <summary>Options that the peer was made with.</summary>
     public CachedOptions Options { get; } = options;
 
+    /// <summary>For metrics. Thread-safe.</summary>
+    public CacheFigures Figures => field ??= new CacheFigures(this);
+
     internal Store Store => _store;
     internal Destager Destager => _destager;
     internal FlushPath Flushes => _flushes;

@@ -112,4 +112,17 @@ public sealed class DownTests : IDisposable
         .First(p => p.GetProperty("pid").GetInt32() == pid).GetProperty("report").GetProperty("state").GetString();
 
     private int Processes() => _chain.Run("status", "--json").Good().Json.GetProperty("processes").GetArrayLength();
+
+    [Fact]
+    public void A_peer_whose_store_never_came_ends_with_a_signal_and_with_down_as_nothing_is_dirty()
+    {
+        var first = _chain.Start("run", "cached");
+        Chain.Signal(first, Chain.SigTerm);
+        first.WaitForExit();
+        Assert.Equal(0, first.ExitCode);
+        Assert.Contains("nobody has ever served route 'blocks'", _chain.Log, StringComparison.Ordinal);
+        var second = _chain.Start("run", "cached");
+        _chain.Run("down").Good();
+        second.WaitForExit();
+    }
 }

@@ -36,13 +36,13 @@ internal static class CacheCommands
             [
                 "writeback answers a write when the cache holds it: a crash of the host loses what was not flushed. writethrough answers when the store has it. "
                     + "off caches nothing. default is what [cached] says. Data that may not be dirty any more is destaged before the command is done. "
-                    + "The policy holds as long as the segment.",
+                    + "The policy holds as long as the segment: until `down` removes it.",
             ],
             Arguments = [new("VOLUME", "The volume; it must have been opened on this host.", Shell: Common.VolumeNames), new("POLICY", "The policy.", Words: Policies)],
             Options =
             [
                 .. client,
-                new("--safe-until-flush", "YES|NO", "Whether writeback holds only after the first FLUSH since the volume was opened, which proves that its user flushes.", Words: ["yes", "no"]),
+                new("--safe-until-flush", "YES|NO", "Whether writeback holds only after the first FLUSH since the volume was opened, which proves that its user flushes. Default: yes.", Words: ["yes", "no"]),
             ],
             Run = PolicyAsync,
         },
@@ -109,10 +109,10 @@ internal static class CacheCommands
         if (s.Flows.Count == 0) return;
         Invocation.Write("");
         Invocation.WriteTable(
-            ["VOLUME", ">CACHED", ">DIRTY", "POLICY", "IN FORCE", "FLUSHED", "DEGRADED", ">HITS", ">MISSES", ">WRITES"],
+            ["VOLUME", ">CACHED", ">DIRTY", "POLICY", "IN FORCE", "SAFE", "FLUSHED", "DEGRADED", ">HITS", ">MISSES", ">WRITES"],
             s.Flows.Select(f => (string[])
             [
-                f.Volume, Invocation.Size(f.CachedBytes), Invocation.Size(f.DirtyBytes), f.Policy, f.InForce, YesNo(f.HasFlushed), f.Stuck ? "stuck" : YesNo(f.Degraded),
+                f.Volume, Invocation.Size(f.CachedBytes), Invocation.Size(f.DirtyBytes), f.Policy, f.InForce, YesNo(f.SafeUntilFlush), YesNo(f.HasFlushed), f.Stuck ? "stuck" : YesNo(f.Degraded),
                 Invocation.Number(f.Hits), Invocation.Number(f.Misses), Invocation.Number(f.Writes),
             ]));
     }

@@ -100,11 +100,15 @@ internal static class DaemonCommands
         while (true)
         {
             await Task.Delay(50, cancel);
-            if (process.HasExited || waited.Elapsed > StartLimit)
+            if (process.HasExited)
             {
-                var (errno, what) = process.HasExited ? (Errno.EIO, "ended") : (Errno.ETIMEDOUT, "is not ready yet");
-                throw new ErrnoException(errno, $"the process {what}; its log, {state.LogPath}, says:\n{LogSince(state.LogPath, logStart)}");
+                // In its own words, the last of which say what is wrong.
+                Invocation.Note($"{LogSince(state.LogPath, logStart)}\narchipelago: the process ended; this is its log, {state.LogPath}");
+                return process.ExitCode == 0 ? ExitCode.Failed : process.ExitCode;
             }
+
+            if (waited.Elapsed > StartLimit)
+                throw new ErrnoException(Errno.ETIMEDOUT, $"process {process.Id} is not ready yet, and goes on; its log, {state.LogPath}, says:\n{LogSince(state.LogPath, logStart)}");
 
             // It says where it answers once all is ready.
             if (state.Announced().FirstOrDefault(p => p.Pid == process.Id) is not { Pid: > 0 } running) continue;
@@ -170,6 +174,7 @@ internal static class DaemonCommands
             if (!invocation.Json) Invocation.Write($"process {pid} ({report.Name}) has ended");
         }
 
+        if (processes.Count > 0 && !Segment.Exists(segment)) removed = segment;
         if (discard && !request.KeepSegment && Segment.Exists(segment))
         {
             await DestroyAsync(segment, cancel);

@@ -103,7 +103,12 @@ internal static class SegmentCommands
     {
         if (invocation.Has("--discard-dirty") && !invocation.Has("--repair")) throw new UsageException("--discard-dirty: say --repair too");
         using var segment = Common.JoinDamaged(invocation);
-        if (invocation.Has("--clear-deaths")) Fsck.ClearQuickDeaths(segment);
+        if (invocation.Has("--clear-deaths"))
+        {
+            Fsck.ClearQuickDeaths(segment);
+            Invocation.Note("archipelago: quick deaths are forgotten: peers may start again");
+        }
+
         var report = invocation.Has("--repair") ? Fsck.Repair(segment, invocation.Has("--discard-dirty"), Encoding.UTF8.GetBytes(PeerHost.PortNameOf(ServiceKinds.Cached.Name))) : Fsck.Check(segment);
         var view = new FsckView(
             report.IsClean, report.LivePorts, report.SlotsInUse, report.Repaired,

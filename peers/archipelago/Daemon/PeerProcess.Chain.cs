@@ -49,6 +49,10 @@ internal sealed partial class PeerProcess
         }
     }
 
+    /// <summary>A route that one of our peers sends to and that no peer has ever served; null if there is none.</summary>
+    private string? RouteNeverServed() => _made.Where(m => m.Kind.Uses is not null).Select(m => RouteOf(m.Kind, m.Kind.Uses!))
+        .FirstOrDefault(route => !RouteTable.TryFind(_segment, Encoding.UTF8.GetBytes(route), out _, out _));
+
     private string RouteOf(PeerKind kind, Runtime.Configuration.OptionSpec<string> option) => _config.Config[kind.Section].Get(option);
 
     /// <summary>Refuses if nobody serves the route that this kind sends to: its requests would wait for ever.</summary>

@@ -70,7 +70,14 @@ internal sealed partial class PeerProcess
     {
         if (request.DiscardDirty)
         {
-            Leave(tell);
+            Leave($"leaving with {Dirty()} dirty pages, by request", tell);
+            return;
+        }
+
+        if (RouteNeverServed() is { } route && Dirty() == 0)
+        {
+            // Nobody there to flush, and nothing that could be: what waits for it waits in the segment, for whoever comes next.
+            if (!request.CheckOnly) Leave($"nothing is dirty, and nobody has ever served route '{route}'", tell);
             return;
         }
 
@@ -111,11 +118,10 @@ internal sealed partial class PeerProcess
     }
 
     /// <summary>Ends the process at once. The segment is the caller's to destroy: only when we are dead does nobody use it any more.</summary>
-    private void Leave(Action<StopStep> tell)
+    private void Leave(string why, Action<StopStep> tell)
     {
-        long dirty = Dirty();
-        tell(new StopStep($"leaving with {dirty} dirty pages, by request", dirty));
-        _log.LogWarning("leaving with {Dirty} dirty pages: --discard-dirty", dirty);
+        tell(new StopStep(why, Dirty()));
+        _log.LogWarning("{Why}", why);
         _logging.Writer.Flush(TimeSpan.FromSeconds(1));
         // After the answer is out. Not an exit in order: that would wait for peers that hang.
         _ = Task.Delay(200).ContinueWith(_ => _exit(CommandLine.ExitCode.Ok), TaskScheduler.Default);

@@ -15,7 +15,7 @@ internal static class ServiceKinds
         {
             var options = CachedOptions.From(section);
             var peer = new CachedPeer(options);
-            return new MadePeer(peer) { Pages = options.Pages, KeepsCachePages = true, Endpoints = peer };
+            return new MadePeer(peer) { Pages = options.Pages, KeepsCachePages = true, Endpoints = peer, AddMetrics = metrics => AddMetrics(metrics, peer.Figures) };
         })
     {
         Uses = CachedOptions.BlocksOption,
@@ -33,6 +33,23 @@ internal static class ServiceKinds
     {
         Uses = VlmcdOptions.BlocksOption,
     };
+
+    private static void AddMetrics(MetricsRegistry metrics, CacheFigures cache)
+    {
+        metrics.Counter("cache.hits", "{read}", "READs answered from the cache.", () => cache.Hits);
+        metrics.Counter("cache.misses", "{read}", "READs that had to ask the blocker.", () => cache.Misses);
+        metrics.Counter("cache.writes", "{write}", "WRITEs that the cache took.", () => cache.Writes);
+        metrics.Counter("cache.evictions", "{page}", "Pages given up for others.", () => cache.Evictions);
+        metrics.Gauge("cache.cached", "By", "Bytes cached.", () => cache.CachedBytes);
+        metrics.Gauge("cache.dirty", "By", "Bytes that the blocker does not have.", () => cache.DirtyBytes);
+        metrics.Gauge("cache.written", "By", "Bytes that the blocker has, perhaps not stably.", () => cache.WrittenBytes);
+        metrics.Gauge("cache.quarantined", "By", "Dirty bytes whose table entries are damaged: neither read nor destaged.", () => cache.QuarantinedBytes);
+        metrics.Counter("cache.destage.writes", "{write}", "Writes to the blocker.", () => cache.DestageWrites);
+        metrics.Counter("cache.destaged", "By", "Bytes that they carried.", () => cache.DestagedBytes);
+        metrics.Counter("cache.destage.errors", "{write}", "Writes to the blocker that failed; their data stays dirty.", () => cache.DestageErrors);
+        metrics.Gauge("cache.destage.inflight", "{write}", "Writes to the blocker that are under way.", () => cache.DestageInFlight);
+        metrics.Gauge("cache.flows.failing", "{flow}", "Volumes whose destaging fails: they write through until it succeeds.", () => cache.FailingFlows);
+    }
 
     private static void AddMetrics(MetricsRegistry metrics, VlmcdStatistics statistics)
     {

@@ -161,10 +161,7 @@ internal sealed class PortPoller : IPoller, IIoHandler
     private void Answer(in Request request, int status, long started)
     {
         var statistics = _context.Statistics;
-        int op = Math.Min((int)request.Op, PortStatistics.Ops - 1);
-        statistics.Requests[op]++;
-        statistics.Bytes[op] += (long)request.Length;
-        if (status != 0) statistics.Errors[op]++;
+        statistics.Count(request, status);
         statistics.InFlight--;
         if (started != 0) statistics.Latency.Record(_context.Reactor.Clock.MonotonicNanoseconds - started);
         _port.Reply(request, status);

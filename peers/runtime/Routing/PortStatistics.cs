@@ -1,4 +1,5 @@
 using Archipelago.Runtime.Metrics;
+using Archipelago.Xseg.Ports;
 
 namespace Archipelago.Runtime.Routing;
 
@@ -18,4 +19,13 @@ public sealed class PortStatistics
     public LatencyHistogram Latency { get; } = new();
     /// <summary>Requests accepted and not yet answered.</summary>
     public long InFlight;
+
+    /// <summary>Counts an answered request. The reactor only.</summary>
+    internal void Count(in Request request, int status)
+    {
+        int op = Math.Min((int)request.Op, Ops - 1);
+        Requests[op]++;
+        Bytes[op] += (long)request.Length;
+        if (status != 0) Errors[op]++;
+    }
 }

@@ -1,3 +1,5 @@
+using Archipelago.Runtime.Scheduling;
+using System.Runtime.CompilerServices;
 using Archipelago.Xseg.Ports;
 using Archipelago.Xseg.Tables;
 
@@ -40,10 +42,29 @@ public sealed class Route
         if (_local != null)
         {
             _context.Port.MarkRunning(request, _port);
-            return _local.HandleAsync(request);
+            return Call(_local, request);
         }
 
         return Send(request);
+    }
+
+    /// <summary>A hop within the reactor: a call, counted as what comes over a ring is.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ValueTask<int> Call(Peer peer, in Request request)
+    {
+        var answer = peer.HandleAsync(request);
+        if (!answer.IsCompletedSuccessfully) return CountLaterAsync(peer, request, answer);
+        int status = answer.Result;
+        peer.Context.Statistics.Count(request, status);
+        return new ValueTask<int>(status);
+    }
+
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private static async ValueTask<int> CountLaterAsync(Peer peer, Request request, ValueTask<int> answer)
+    {
+        int status = await answer;
+        peer.Context.Statistics.Count(request, status);
+        return status;
     }
 
     private ValueTask<int> Send(Request request)
@@ -79,7 +100,7 @@ public sealed class Route
             {
                 _waiting.Dequeue();
                 _context.Port.MarkRunning(request, _port);
-                _context.Poller.Relay(request, _local.HandleAsync(request));
+                _context.Poller.Relay(request, Call(_local, request));
                 continue;
             }
 
