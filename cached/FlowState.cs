@@ -31,6 +31,8 @@ internal sealed class FlowState(uint index)
     internal long Pages;
     /// <summary>Dirty pages that are lost, see <see cref="Store.Lose"/>: no FLUSH of the flow can be true while there are any.</summary>
     internal long LostPages;
+    /// <summary>Times that dirty pages became the flow's that no write brought (<see cref="Store.Keep(Orphan)"/>): a FLUSH that runs must begin anew.</summary>
+    internal long Mended;
     /// <summary>The blocker has something of this flow that no FLUSH has covered, or may have (after a restart).</summary>
     internal bool Unstable = true;
     internal bool Draining;

@@ -96,12 +96,12 @@ internal sealed class FlushPath
     {
         while (true)
         {
-            long failures = flow.FlushFailures;
+            long failures = flow.FlushFailures, mended = flow.Mended;
             int status = await DestageAsync(flow);
             if (status == 0) status = await StabilizeAsync(flow);
             // Another's FLUSH failed meanwhile: what was brought down may be lost by it, and is dirty again.
             if (status != 0) return status;
-            if (failures == flow.FlushFailures) return flow.LostPages == 0 ? 0 : XsegErrno.EIO;
+            if (failures == flow.FlushFailures && mended == flow.Mended) return flow.LostPages == 0 ? 0 : XsegErrno.EIO;
         }
     }
 

@@ -74,9 +74,9 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     internal async ValueTask<int> HashAsync(Request request)
     {
-        var of = store.Find(request.Hash);
-        if (of == null) return await ForwardAsync(request);
-        int status = await HoldAsync(of);
+        var of = store.FindNamed(request, out int status);
+        if (of == null) return status != 0 ? status : await ForwardAsync(request);
+        status = await HoldAsync(of);
         if (status == 0 && of.LostPages > 0) status = XsegErrno.EIO;
         if (status == 0) status = await ForwardAsync(request);
         Leave(of);
@@ -88,10 +88,11 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     internal async ValueTask<int> InfoAsync(Request request)
     {
         // Asked before the blocker is: what a pass brings down meanwhile may come too late for its answer.
-        var of = store.Find(request.Hash);
-        if (of is { LostPages: > 0 }) return XsegErrno.EIO;
+        var of = store.FindNamed(request, out int status);
+        if (status != 0 || of is { LostPages: > 0 }) return XsegErrno.EIO;
         long dirtyEnd = of == null ? 0 : DirtyEnd(of);
-        int status = await ForwardAsync(request);
+        if (of != null) store.Release(of);
+        status = await ForwardAsync(request);
         if (dirtyEnd == 0 || status is not (0 or XsegErrno.ENOENT)) return status;
         request.Serviced = Math.Max(status == 0 ? request.Serviced : 0, (ulong)dirtyEnd);
         return 0;
@@ -107,7 +108,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         if (target == null) return status;
         if (!Store.IsNamed(request, target)) return context.BadRequest();
         target.Users++;
-        var source = store.Find(sourceHash);
+        var source = store.FindNamed(sourceHash, request.Source, request.Flow, out status);
         if (source != null) source.Users++;
         // Always in the order of the names' hashes: two copies between two objects must not wait for each other.
         bool sourceFirst = sourceHash.Low < request.Hash.Low;
@@ -153,11 +154,11 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     internal async ValueTask<int> ReadAroundAsync(Request request)
     {
-        var of = store.Find(request.Hash);
-        if (of == null) return await ForwardAsync(request);
+        var of = store.FindNamed(request, out int status);
+        if (of == null) return status != 0 ? status : await ForwardAsync(request);
         of.Users++;
         ulong offset = request.Offset, end = Math.Min(offset + request.Length, RequestSlot.MaxData);
-        int status = await destager.CleanAsync(of, false);
+        status = await destager.CleanAsync(of, false);
         if (status == 0 && store.IsLost(of, offset, end)) status = XsegErrno.EIO;
         if (status == 0) status = await ForwardAsync(request);
         of.Users--;

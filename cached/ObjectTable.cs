@@ -47,6 +47,12 @@ internal sealed unsafe class ObjectTable(Segment segment, int port, CachedObject
         Shared.Store(ref entry->Word, (generation + 1) << 32);
     }
 
+    /// <summary>As <see cref="Remove"/>, unless the entry says that it is another's.</summary>
+    internal void RemoveOwn(uint index)
+    {
+        if (!IsAnothers(Volatile.Read(ref segment.ObjectAt(index)->Word), port)) Remove(index);
+    }
+
     /// <summary>Entries that this shard holds, after a restart: with those that it had only claimed freed.</summary>
     internal List<uint> Recover()
     {
@@ -55,12 +61,49 @@ internal sealed unsafe class ObjectTable(Segment segment, int port, CachedObject
         {
             var entry = segment.ObjectAt(index);
             ulong word = Volatile.Read(ref entry->Word);
-            if ((int)(word >> 8 & 0xFF) != port) continue;
-            if ((word & 0xFF) == InUse) found.Add(index);
-            else if ((word & 0xFF) == Claimed) Remove(index);
+            if ((int)(word >> 8 & 0xFF) != port || (word & 0xFFFF) == 0) continue;
+            // A freed entry has no owner: this state is damage. At once, before another shard takes the entry for a free one.
+            if ((word & 0xFF) is not (InUse or Claimed) && !Shared.TrySwap(ref entry->Word, word, Pack(InUse, word))) continue;
+            if ((word & 0xFF) == Claimed) Remove(index);
+            else found.Add(index);
         }
 
         return found;
+    }
+
+    /// <summary>True if a word says that the entry is in use by another port.</summary>
+    internal static bool IsAnothers(ulong word, int port) => (word & 0xFF) == InUse && (int)(word >> 8 & 0xFF) != port;
+
+    /// <summary>
+    /// True if an entry, of which one field is damaged, can have been that of a name: hash or name are the same, or nearly both: half of the hash,
+    /// and all bytes of the name but one.
+    /// </summary>
+    internal bool Resembles(uint index, ReadOnlySpan<byte> name, in Hash128 hash)
+    {
+        var entry = segment.ObjectAt(index);
+        int same = (entry->HashLow == hash.Low ? 1 : 0) + (entry->HashHigh == hash.High ? 1 : 0);
+        if (same == 2) return true;
+        if (entry->NameLength != (uint)name.Length) return false;
+        int others = 0;
+        for (int i = 0; i < name.Length; i++)
+            if (entry->Name[i] != name[i]) others++;
+        return others <= same;
+    }
+
+    /// <summary>
+    /// Makes a damaged entry that of an object, as it was; false if somebody else takes it. Each store makes one field right, and none wrong: whoever
+    /// dies between two leaves what the same name mends again.
+    /// </summary>
+    internal bool TryMend(uint index, ReadOnlySpan<byte> name, in Hash128 hash, uint flow)
+    {
+        var entry = segment.ObjectAt(index);
+        ulong word = Volatile.Read(ref entry->Word);
+        Shared.Store(ref entry->HashLow, hash.Low);
+        Shared.Store(ref entry->HashHigh, hash.High);
+        Shared.Store(ref entry->Flow, flow);
+        Shared.Store(ref entry->NameLength, (uint)name.Length);
+        Shared.Copy(name, entry->Name);
+        return Shared.TrySwap(ref entry->Word, word, Pack(InUse, word));
     }
 
     /// <summary>What an entry says, if it makes sense: the hash is the name's, the flow exists.</summary>

@@ -43,8 +43,7 @@ internal sealed unsafe partial class Store
         // The number that it has may become another object's.
         Shared.Store(ref entry->Object, 0u);
         Mark(entry);
-        LostPages++;
-        FlowOf(flow).LostPages++;
+        CountLost(FlowOf(flow), 1);
     }
 
     /// <summary>A page that is quarantined since an earlier life; superseded if its bucket has a page, which then came later.</summary>
@@ -128,7 +127,6 @@ internal sealed unsafe partial class Store
     private void CountLost(CachedObject of, int change)
     {
         of.LostPages += change;
-        of.Flow.LostPages += change;
-        LostPages += change;
+        CountLost(of.Flow, change);
     }
 }

@@ -38,6 +38,7 @@ internal sealed unsafe partial class Store
             Sequence++;
         }
 
+        if (_orphans != null) OrphansFlushed(flow, succeeded);
         while (flow.WrittenTaken < target && flow.Written.TryDequeue(out var written))
         {
             flow.WrittenTaken++;

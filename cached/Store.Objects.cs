@@ -29,8 +29,8 @@ internal sealed unsafe partial class Store
     internal CachedObject? Find(in Hash128 hash) => Objects.Find(hash);
 
     /// <summary>
-    /// The object of a name, made if need be. Null if the table is full or the hash is not the name's: <paramref name="status"/>
-    /// then says which.
+    /// The object of a name, made if need be. Null if the table is full, the hash is not the name's, or a damaged entry of that
+    /// name cannot be mended by this request: <paramref name="status"/> then says which.
     /// </summary>
     internal CachedObject? FindOrAdd(in Request request, out int status)
     {
@@ -51,6 +51,12 @@ internal sealed unsafe partial class Store
         {
             status = XsegErrno.EBADMSG;
             return null;
+        }
+
+        if (_orphans != null)
+        {
+            found = Reclaim(name, hash, request.Flow, out status);
+            if (found != null || status != 0) return found;
         }
 
         if (!Table.TryAdd(name, hash, request.Flow, out uint entry) && (!FreeSomeObject() || !Table.TryAdd(name, hash, request.Flow, out entry)))

@@ -51,6 +51,8 @@ internal static unsafe class FsckRepair
     {
         int discarded = 0;
         var scan = new FsckScan(segment);
+        // While their pages still tell.
+        var strays = scan.WithoutOwner();
         for (uint page = 1; page < segment.PageCount; page++)
         {
             var entry = segment.PageAt(page);
@@ -62,7 +64,7 @@ internal static unsafe class FsckRepair
         for (uint index = 1; index < segment.ObjectCount; index++)
         {
             var entry = segment.ObjectAt(index);
-            if ((byte)entry->Word == 0 || scan.HasName(index)) continue;
+            if ((byte)entry->Word == 0 || (scan.HasName(index) && !strays.Contains(index))) continue;
             Shared.Store(ref entry->Word, ((entry->Word >> 32) + 1) << 32);
             discarded++;
         }

@@ -21,6 +21,8 @@ internal sealed unsafe partial class FsckScan
             var word = new PageWord(Volatile.Read(ref segment.PageAt(page)->Word));
             CheckPage(page, word);
         }
+
+        CheckNamed();
     }
 
     private void CheckExtents(uint number)
@@ -100,7 +102,7 @@ internal sealed unsafe partial class FsckScan
     {
         var masks = SectorMasks.From(entry.Masks);
         return masks.Mark != 0 || ((masks.Dirty | masks.Written) & ~masks.Valid) != 0 || entry.Bucket >= BucketsPerObject || !HasName(entry.Object)
-            || entry.Flow != (ushort)segment.ObjectAt(entry.Object)->Flow;
+            || entry.Flow != segment.ObjectAt(entry.Object)->Flow || IsOfAnotherOwner(entry);
     }
 
     private string Name(uint @object) =>
@@ -110,6 +112,7 @@ internal sealed unsafe partial class FsckScan
     {
         var entry = segment.PageAt(page);
         var masks = SectorMasks.From(entry->Masks);
+        NoteNamed(*entry);
         if (masks.Mark == SectorMasks.Quarantined)
         {
             Add(FsckKind.QuarantinedPage, page, word.Value,

@@ -32,6 +32,7 @@ internal sealed unsafe class World : IDisposable
         (ClientSide, CacheSide) = (_segment.Join(), _segment.Join());
         Client = BindClient();
         Cache = new MiniCache(BindCache());
+        entry->Word = 2 | (ulong)Cache.Port.Number << 8;
     }
 
     internal uint Flow { get; }

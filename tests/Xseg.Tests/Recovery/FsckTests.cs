@@ -158,6 +158,77 @@ public sealed unsafe class FsckTests : IDisposable
         }
     }
 
+    public enum Entry
+    {
+        Hash,
+        Name,
+        NameLength,
+        Flow,
+        FlowHigh,
+        Owner,
+        Freed,
+        State,
+    }
+
+    /// <summary>The cache mends it when a request names the object: until then nobody may free it, or its pages.</summary>
+    [Theory]
+    [InlineData(Entry.Hash)]
+    [InlineData(Entry.Name)]
+    [InlineData(Entry.NameLength)]
+    [InlineData(Entry.Flow)]
+    [InlineData(Entry.FlowHigh)]
+    [InlineData(Entry.Owner)]
+    [InlineData(Entry.Freed)]
+    [InlineData(Entry.State)]
+    public void ADamagedObjectEntryThatDirtyPagesNameIsReportedAndKept(Entry damaged)
+    {
+        using var world = new World();
+        world.WriteThrough(0, 3, 1);
+        Assert.True(Fsck.Check(world.Observer).IsClean);
+        var entry = world.Observer.ObjectAt(MiniCache.Object);
+        switch (damaged)
+        {
+            case Entry.Hash:
+                entry->HashHigh ^= 1;
+                break;
+            case Entry.Name:
+                entry->Name[0] ^= 1;
+                break;
+            case Entry.NameLength:
+                entry->NameLength ^= 2;
+                break;
+            case Entry.Flow:
+                entry->Flow ^= 2;
+                break;
+            case Entry.FlowHigh:
+                entry->Flow ^= 1 << 20;
+                break;
+            case Entry.Owner:
+                entry->Word ^= 1 << 12;
+                break;
+            case Entry.Freed:
+                entry->Word ^= 2;
+                break;
+            default:
+                entry->Word ^= 32;
+                break;
+        }
+
+        Assert.Contains(Fsck.Check(world.Observer).Findings, Tells);
+        world.KillCache();
+        world.KillClient();
+        byte[] before = new Span<byte>(entry, ObjectEntry.Size).ToArray();
+        var report = Fsck.Repair(world.Observer);
+        Assert.Contains(report.Findings, Tells);
+        Assert.Equal((3L, 3L), (report.Pages[PageState.Cache], world.Observer.DirtyPages()));
+        Assert.Equal(before, new Span<byte>(entry, ObjectEntry.Size).ToArray());
+        report = Fsck.Repair(world.Observer, discardDirty: true);
+        Assert.True(report.IsClean, string.Join("\n", report.Findings));
+        Assert.Equal(0, world.Observer.DirtyPages());
+
+        static bool Tells(FsckFinding finding) => finding.Kind == FsckKind.DamagedTable && !finding.IsRepairable && finding.Text.StartsWith("object 1", StringComparison.Ordinal);
+    }
+
     /// <summary>Whatever a double crash left: after a repair the cache's content is all there, newest version, and both peers start anew.</summary>
     [Fact]
     public void RepairAtAnyPointOfAWriteKeepsTheCachesContent() => Killing.BeforeEachStore(
