@@ -10,7 +10,7 @@ public sealed class UpTests : IDisposable
     public void Dispose() => _chain.Dispose();
 
     [Fact]
-    public void The_embedded_default_serves_a_volume_that_fio_verifies_and_ends_in_order()
+    public async Task The_embedded_default_serves_a_volume_that_fio_verifies_and_ends_in_order()
     {
         var up = _chain.Start(["up", .. Chain.Small]);
         _chain.WaitFor(() => _chain.Log.Contains(_chain.Uri("demo"), StringComparison.Ordinal), "how to attach");
@@ -31,6 +31,15 @@ public sealed class UpTests : IDisposable
         Assert.True(_chain.Run("segment", "info", "--json").Good().Json.GetProperty("pages").GetInt64() > 8192);
         Assert.True(_chain.Run("segment", "fsck", "--json").Good().Json.GetProperty("clean").GetBoolean());
         Assert.Equal(System.Text.Json.JsonValueKind.Array, _chain.Run("segment", "requests", "--json").Good().Json.ValueKind);
+
+        // Hops within a process count as those between processes do.
+        using (var control = new Archipelago.Runtime.Control.ControlClient(Path.Combine(_chain.State, "control.sock")))
+        {
+            string metrics = await control.GetTextAsync("/metrics");
+            Assert.Matches("(?m)^archipelago_cache_writes_total [1-9]", metrics);
+            foreach (string peer in (string[])["filed", "cached", "vlmcd"])
+                Assert.Matches($"(?m)^archipelago_peer_requests_total{{(?=[^}}]*peer=\"{peer}\")(?=[^}}]*op=\"write\")[^}}]*}} [1-9]", metrics);
+        }
 
         _chain.Run("down").Good();
         up.WaitForExit();
