@@ -148,8 +148,16 @@ public sealed class Reactor : IReactor, IDisposable
             }
 
             if (idleSince == 0) idleSince = Now;
-            if (Now - idleSince < _spin.Current) Thread.SpinWait(4);
-            else Park();
+            if (Now - idleSince < _spin.Current)
+            {
+                Thread.SpinWait(4);
+                continue;
+            }
+
+            if (Park() == 0) continue;
+            // A socket's work is done by now: the next is waited for anew, and may be worth spinning for.
+            _spin.Woken(Clock.MonotonicNanoseconds - idleSince);
+            idleSince = 0;
         }
     }
 
@@ -176,20 +184,23 @@ public sealed class Reactor : IReactor, IDisposable
         _pollersWithHandle = _pollers.Count(static poller => poller is IIoHandler);
     }
 
-    private void Park()
+    /// <summary>Sleeps until there is work; returns a number above 0 if a descriptor had some, which is done.</summary>
+    private int Park()
     {
         bool sleep = true;
+        int work = 0;
         Volatile.Write(ref _parked, 1);
         Interlocked.MemoryBarrier();
         foreach (var poller in _polled) sleep &= poller.PrepareToPark();
         if (sleep && _posted.IsEmpty)
         {
             Parks++;
-            _epoll.Wait(MillisecondsToNextTimer());
+            work = _epoll.Wait(MillisecondsToNextTimer());
         }
 
         Volatile.Write(ref _parked, 0);
         foreach (var poller in _polled) poller.Unpark();
+        return work;
     }
 
     private int MillisecondsToNextTimer()

@@ -8,6 +8,7 @@ namespace Archipelago.Runtime.Scheduling;
 internal sealed class SpinBudget
 {
     private const long Floor = 1_000;
+    private const long WakeUp = 20_000;
     private readonly long _limit;
     private long _averageGap;
 
@@ -19,6 +20,9 @@ internal sealed class SpinBudget
 
     /// <summary>Nanoseconds to spin before parking.</summary>
     internal long Current { get; private set; }
+
+    /// <summary>A sleep ended with work, <paramref name="gap"/> nanoseconds after the last: it had come a wake-up sooner, which spinning would have saved.</summary>
+    internal void Woken(long gap) => Found(Math.Max(0, gap - WakeUp));
 
     /// <summary>Work was found after <paramref name="gap"/> nanoseconds without any.</summary>
     internal void Found(long gap)
