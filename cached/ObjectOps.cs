@@ -122,6 +122,8 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         }
 
         if (status == 0 && source is { LostPages: > 0 }) status = XsegErrno.EIO;
+        // Before anything of the target is made dirty for it: zeros that are cached beyond its end would make it longer.
+        if (status == 0) status = await AskSourceAsync(request, sourceHash);
         long failures = store.FlowOf(request.Flow).FlushFailures;
         if (status == 0) status = await ForwardOverAsync(request, target, 0, RequestSlot.MaxData);
         if (status == 0)
@@ -203,6 +205,19 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         context.Free(child);
         if (of.Exists == Existence.Unknown && status is 0 or XsegErrno.ENOENT) store.SetExists(of, status == 0 ? Existence.Yes : Existence.Missing);
         return status == XsegErrno.ENOENT ? 0 : status;
+    }
+
+    /// <summary>0 if the blocker has the source of a COPY, which was brought down before; ENOENT, or what it says else.</summary>
+    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
+    private async ValueTask<int> AskSourceAsync(Request request, Hash128 hash)
+    {
+        byte[] name = request.Source.ToArray();
+        if (Hash128.Of(name) != hash) return context.BadRequest();
+        var child = await context.AllocateAsync(SlotUse.Forward);
+        context.Port.Prepare(child, XsegOp.Info, request.Flow, name, hash, 0, 0);
+        int status = await blocks.SubmitAsync(child);
+        context.Free(child);
+        return status;
     }
 
     /// <summary>

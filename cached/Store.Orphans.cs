@@ -1,8 +1,8 @@
 using Archipelago.Runtime.Routing;
 using Archipelago.Xseg;
-using Archipelago.Xseg.Ports;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Ports;
 using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Cached;

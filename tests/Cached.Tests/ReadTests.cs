@@ -146,4 +146,17 @@ public sealed class ReadTests
         Rounds(10_000);
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
     }
+
+    /// <summary>What a read cached beyond the target's end must not be made the target's by a COPY that does nothing.</summary>
+    [Fact]
+    public void ACopyOfWhatDoesNotExistLeavesItsTargetAsItWas()
+    {
+        using var rig = new Rig();
+        rig.SetPolicy(1, CachePolicy.WriteBack);
+        rig.Write(1, "target", 0, Rig.Fill(4096, 1), RequestFlags.ForceUnitAccess);
+        rig.Read(1, "target", 0, 16384);
+        Assert.Equal(XsegErrno.ENOENT, rig.Do(XsegOp.Copy, 1, "target", 0, 1 << 20, source: "nothing").Status);
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+        Assert.Equal(4096u, rig.Below(XsegOp.Info, 1, "target").Serviced);
+    }
 }
