@@ -47,6 +47,12 @@ public enum XsegOp : byte
     MapWrite = 20,
     /// <summary>The range will be read soon.</summary>
     Prefetch = 21,
+    /// <summary>Everything that is kept in memory of the flow is forgotten, unwritten changes too: somebody else has owned it meanwhile.</summary>
+    Invalidate = 22,
+    /// <summary>Makes a volume what a snapshot of it is.</summary>
+    Rollback = 23,
+    /// <summary>Makes a volume independent of the snapshot that it was cloned from.</summary>
+    Flatten = 24,
 }
 
 /// <summary>What a request asks for beyond its op.</summary>
@@ -69,6 +75,15 @@ public enum RequestFlags : ushort
     ReadOnly = 32,
     /// <summary>FLUSH: for a peer's own ends; it does not show that the volume's user flushes.</summary>
     Housekeeping = 64,
+    /// <summary>
+    /// WRITE to a blocker: compare and swap. The first half of the data is what the range [offset, offset + length / 2) must hold (a missing
+    /// object and what lies beyond its end hold zeros), the second half what it holds afterwards, stable; EILSEQ, with nothing done, if it holds anything else.
+    /// </summary>
+    Compare = 128,
+    /// <summary>The object never changes again, but may be deleted: a cache keeps it once for all flows.</summary>
+    Shared = 256,
+    /// <summary>READ of a blocker with an empty target: names of objects, see <c>xseg/README.md</c>.</summary>
+    List = 512,
 }
 
 /// <summary>What a holder says beyond status and serviced.</summary>

@@ -42,7 +42,7 @@ public unsafe struct FlowEntry
     [FieldOffset(24)] public byte Policy;
     /// <summary>1 once the user of the flow has flushed since its OPEN.</summary>
     [FieldOffset(25)] public byte HasFlushed;
-    /// <summary>0 data, 1 maps.</summary>
+    /// <summary><see cref="FlowSpace"/>.</summary>
     [FieldOffset(26)] public byte Namespace;
     /// <summary>1: write-back holds only after the first FLUSH since OPEN.</summary>
     [FieldOffset(27)] public byte SafeUntilFlush;
@@ -63,12 +63,26 @@ public unsafe struct FlowEntry
     [FieldOffset(48)] public ulong DirtyLimit;
     /// <summary>Age in nanoseconds at which a dirty page is destaged, 0 for the cache's own.</summary>
     [FieldOffset(56)] public ulong DirtyAge;
-    /// <summary>Lock epoch of the volume at its last open for writing on this host.</summary>
+    /// <summary>Epoch of the volume's lock when it was last opened for writing on this host: the blocker refuses changes of the flow (ESTALE) once the store names
+    /// another. 0: never opened for writing, nothing is refused.</summary>
     [FieldOffset(64)] public ulong LockEpoch;
     /// <summary>Bytes of <see cref="Name"/>.</summary>
     [FieldOffset(72)] public uint NameLength;
+    /// <summary>Id of the volume: its lock is the object <c>l.</c> + 16 hex digits of it.</summary>
+    [FieldOffset(80)] public ulong LockId;
     /// <summary>Name of the volume.</summary>
     [FieldOffset(256)] public fixed byte Name[RequestSlot.MaxTarget];
+}
+
+/// <summary>What a flow's objects are (<see cref="FlowEntry.Namespace"/>).</summary>
+public static class FlowSpace
+{
+    /// <summary>Data of a volume.</summary>
+    public const byte Data = 0;
+    /// <summary>Maps and other metadata.</summary>
+    public const byte Maps = 1;
+    /// <summary>Objects that never change again, of all volumes: one flow of the segment, whose pages any slot may read.</summary>
+    public const byte Shared = 2;
 }
 
 /// <summary>Cache policy of a flow.</summary>

@@ -68,6 +68,8 @@ public static class Errno
     public const int EBADMSG = 74;
     /// <summary>Value too large for its type.</summary>
     public const int EOVERFLOW = 75;
+    /// <summary>What was compared is different.</summary>
+    public const int EILSEQ = 84;
     /// <summary>Message too long.</summary>
     public const int EMSGSIZE = 90;
     /// <summary>Operation not supported.</summary>
@@ -148,6 +150,7 @@ public static class Errno
         EPROTO => ("EPROTO", "protocol error"),
         EBADMSG => ("EBADMSG", "bad message"),
         EOVERFLOW => ("EOVERFLOW", "value too large"),
+        EILSEQ => ("EILSEQ", "not what was expected to be there"),
         EMSGSIZE => ("EMSGSIZE", "message too long"),
         ENOTSUP => ("ENOTSUP", "not supported"),
         EADDRINUSE => ("EADDRINUSE", "address in use"),
