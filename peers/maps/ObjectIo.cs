@@ -3,23 +3,26 @@ using Archipelago.Runtime.Routing;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Ports;
 
-namespace Archipelago.Vlmcd.Volumes;
+namespace Archipelago.Maps;
 
 /// <summary>
-/// Requests that vlmcd makes on its own behalf: headers, the catalogue, deletions. Written data is stable when it is answered. A control
-/// path: it allocates.
+/// Requests that a peer makes on its own behalf, of objects by name. Written data is stable when it is answered. A control path: it
+/// allocates. One reactor.
 /// </summary>
-internal sealed class ObjectIo(PeerContext context, Route blocks, uint flow)
+/// <param name="context">Of the peer.</param>
+/// <param name="route">Where the objects are.</param>
+/// <param name="flow">Flow of requests that name none.</param>
+public sealed class ObjectIo(PeerContext context, Route route, uint flow)
 {
     private static readonly TimeSpan PageRetry = TimeSpan.FromMilliseconds(1);
 
     /// <summary>Requests under way.</summary>
-    internal int InFlight { get; private set; }
-    /// <summary>Flow of metadata: one for all volumes.</summary>
-    internal uint Flow => flow;
+    public int InFlight { get; private set; }
+    /// <summary>Flow of requests that name none.</summary>
+    public uint Flow => flow;
 
-    /// <summary>Reads; bytes beyond the object are zeros. Up to 64 KiB.</summary>
-    internal async ValueTask<(int Status, bool Missing)> ReadAsync(byte[] name, ulong offset, Memory<byte> to)
+    /// <summary>Reads; bytes beyond the object are zeros.</summary>
+    public async ValueTask<(int Status, bool Missing)> ReadAsync(byte[] name, ulong offset, Memory<byte> to)
     {
         var request = await PrepareAsync(XsegOp.Read, flow, name, offset, (ulong)to.Length, RequestFlags.None, pages: true);
         int status = await SubmitAsync(request);
@@ -29,28 +32,47 @@ internal sealed class ObjectIo(PeerContext context, Route blocks, uint flow)
         return (status, missing);
     }
 
-    /// <summary>Writes, stable when done. Up to 64 KiB.</summary>
-    internal async ValueTask<int> WriteAsync(byte[] name, ulong offset, Memory<byte> data)
+    /// <summary>Writes, stable when done; of <paramref name="ofFlow"/>, or of the peer's own flow.</summary>
+    public async ValueTask<int> WriteAsync(byte[] name, ulong offset, Memory<byte> data, uint ofFlow = 0, RequestFlags flags = RequestFlags.ForceUnitAccess)
     {
-        var request = await PrepareAsync(XsegOp.Write, flow, name, offset, (ulong)data.Length, RequestFlags.ForceUnitAccess, pages: true);
+        var request = await PrepareAsync(XsegOp.Write, ofFlow == 0 ? flow : ofFlow, name, offset, (ulong)data.Length, flags, pages: true);
         int status = Copy(request, data.Span, write: true) ? await SubmitAsync(request) : Errno.EBADMSG;
         if (status == 0 && request.Serviced != (ulong)data.Length) status = Errno.EIO;
         context.Free(request);
         return status;
     }
 
+    /// <summary>Compare and swap of a range, stable when done: EILSEQ if it does not hold <paramref name="expected"/>.</summary>
+    public ValueTask<int> SwapAsync(byte[] name, ulong offset, ReadOnlySpan<byte> expected, ReadOnlySpan<byte> desired)
+    {
+        var both = new byte[expected.Length + desired.Length];
+        expected.CopyTo(both);
+        desired.CopyTo(both.AsSpan(expected.Length));
+        return WriteAsync(name, offset, both, 0, RequestFlags.Compare | RequestFlags.ForceUnitAccess);
+    }
+
     /// <summary>Runs an op without data; the status and what was serviced.</summary>
-    internal async ValueTask<(int Status, ulong Serviced)> RunAsync(XsegOp op, uint ofFlow, ReadOnlyMemory<byte> name, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None)
+    public async ValueTask<(int Status, ulong Serviced)> RunAsync(
+        XsegOp op, uint ofFlow, ReadOnlyMemory<byte> name, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None,
+        ReadOnlyMemory<byte> source = default, Memory<byte> result = default)
     {
         var request = await PrepareAsync(op, ofFlow, name, offset, length, flags, pages: false);
+        if (!source.IsEmpty) context.Port.SetSource(request, source.Span);
+        if (!result.IsEmpty)
+        {
+            request.Result.Clear();
+            result.Span.CopyTo(request.Result);
+        }
+
         int status = await SubmitAsync(request);
         ulong serviced = request.Serviced;
+        if (!result.IsEmpty) request.Result[..result.Length].CopyTo(result.Span);
         context.Free(request);
         return (status, serviced);
     }
 
     /// <summary>Everything that was answered for the flow is stable when this is done.</summary>
-    internal async ValueTask<int> FlushAsync(uint ofFlow) => (await RunAsync(XsegOp.Flush, ofFlow, default, flags: RequestFlags.Housekeeping)).Status;
+    public async ValueTask<int> FlushAsync(uint ofFlow) => (await RunAsync(XsegOp.Flush, ofFlow, default, flags: RequestFlags.Housekeeping)).Status;
 
     private async ValueTask<Request> PrepareAsync(XsegOp op, uint ofFlow, ReadOnlyMemory<byte> name, ulong offset, ulong length, RequestFlags flags, bool pages)
     {
@@ -72,7 +94,7 @@ internal sealed class ObjectIo(PeerContext context, Route blocks, uint flow)
     {
         try
         {
-            return await blocks.SubmitAsync(request);
+            return await route.SubmitAsync(request);
         }
         finally
         {

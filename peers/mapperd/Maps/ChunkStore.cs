@@ -1,0 +1,111 @@
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Mapperd.Maps;
+
+/// <summary>
+/// Chunks of maps, of all volumes and snapshots: those that were used last are kept in memory, clones share them. A chunk is in memory as it is in the
+/// store: changes are written first. One reactor.
+/// </summary>
+internal sealed class ChunkStore(ObjectIo io, long memory, ILogger log)
+{
+    private readonly Dictionary<(ulong Layer, int Index), Chunk> _chunks = [];
+    private readonly Dictionary<(ulong Layer, int Index), Task<Chunk>> _loading = [];
+    private readonly LinkedList<Chunk> _byUse = new();
+    private readonly int _most = (int)Math.Max(4, memory / MapGeometry.ChunkBytes);
+
+    /// <summary>Chunks in memory.</summary>
+    internal int Count => _chunks.Count;
+
+    /// <exception cref="ErrnoException">The store fails. Damage is no failure: its entries are damaged.</exception>
+    internal ValueTask<Chunk> GetAsync(ulong layer, int index)
+    {
+        if (_chunks.TryGetValue((layer, index), out var chunk))
+        {
+            _byUse.Remove(chunk.Use!);
+            _byUse.AddFirst(chunk.Use!);
+            return new ValueTask<Chunk>(chunk);
+        }
+
+        if (!_loading.TryGetValue((layer, index), out var loading)) _loading.Add((layer, index), loading = LoadAsync(layer, index));
+        return new ValueTask<Chunk>(loading);
+    }
+
+    /// <summary>Writes a whole chunk, stable, by a request of <paramref name="flow"/>; then it is kept.</summary>
+    /// <exception cref="ErrnoException">The store fails.</exception>
+    internal async ValueTask PutAsync(Chunk chunk, uint flow)
+    {
+        int status = await io.WriteAsync(LayerName.Chunk(chunk.Layer, chunk.Index), 0, chunk.Bytes, flow);
+        if (status != 0) throw Failed(chunk.Layer, chunk.Index, "written", status);
+        Keep(chunk);
+    }
+
+    /// <summary>
+    /// Changes entries of a sector, in the store first. If that fails nobody knows what the store holds: the chunk is forgotten. One at a time per chunk.
+    /// </summary>
+    internal async ValueTask PutSectorAsync(Chunk chunk, int sector, IEnumerable<(int At, MapEntry Entry)> changes, uint flow)
+    {
+        byte[] bytes = chunk.With(sector, changes);
+        // Who loaded it meanwhile would keep the old one.
+        chunk.Pins++;
+        int status = await io.WriteAsync(LayerName.Chunk(chunk.Layer, chunk.Index), (ulong)sector * MapGeometry.SectorBytes, bytes, flow);
+        chunk.Pins--;
+        if (status == 0)
+        {
+            chunk.Replace(sector, bytes);
+            return;
+        }
+
+        Forget(chunk.Layer, chunk.Index);
+        throw Failed(chunk.Layer, chunk.Index, "written", status);
+    }
+
+    internal void Forget(ulong layer, int index)
+    {
+        if (_chunks.Remove((layer, index), out var chunk)) _byUse.Remove(chunk.Use!);
+    }
+
+    /// <summary>Forgets what another host may have changed: chunks of a layer that a volume writes to.</summary>
+    internal void ForgetLayer(ulong layer)
+    {
+        foreach (var key in _chunks.Keys.Where(key => key.Layer == layer).ToArray()) Forget(key.Layer, key.Index);
+    }
+
+    private async Task<Chunk> LoadAsync(ulong layer, int index)
+    {
+        try
+        {
+            var bytes = new byte[MapGeometry.ChunkBytes];
+            var (status, missing) = await io.ReadAsync(LayerName.Chunk(layer, index), 0, bytes);
+            if (status != 0) throw Failed(layer, index, "read", status);
+            var chunk = Chunk.Read(layer, index, bytes);
+            if (chunk.DamagedSectors is var damaged and > 0)
+                log.LogError(
+                    "map: object {Object} is {What}: the parts of volumes that it maps fail with EIO until it is restored from a copy",
+                    System.Text.Encoding.ASCII.GetString(LayerName.Chunk(layer, index)), missing ? "missing" : $"damaged in {damaged} of {MapGeometry.ChunkSectors} sectors");
+            Keep(chunk);
+            return chunk;
+        }
+        finally
+        {
+            _loading.Remove((layer, index));
+        }
+    }
+
+    private void Keep(Chunk chunk)
+    {
+        Forget(chunk.Layer, chunk.Index);
+        _chunks.Add((chunk.Layer, chunk.Index), chunk);
+        chunk.Use = _byUse.AddFirst(chunk);
+        for (var last = _byUse.Last; last != null && _byUse.Count > _most;)
+        {
+            var (oldest, before) = (last.Value, last.Previous);
+            if (oldest.Pins == 0 && oldest != chunk) Forget(oldest.Layer, oldest.Index);
+            last = before;
+        }
+    }
+
+    private static ErrnoException Failed(ulong layer, int index, string what, int status) =>
+        new(status, $"map: object {System.Text.Encoding.ASCII.GetString(LayerName.Chunk(layer, index))} cannot be {what}: {Errno.Describe(status)}");
+}

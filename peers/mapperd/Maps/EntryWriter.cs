@@ -1,0 +1,76 @@
+using Archipelago.Maps;
+using Archipelago.Mapperd.Volumes;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Scheduling;
+
+namespace Archipelago.Mapperd.Maps;
+
+/// <summary>
+/// Changes entries of a volume's head. Those that come while one write is under way go together with the next: many objects of one sector cost one write.
+/// Each is stable when it is answered. One reactor.
+/// </summary>
+internal sealed class EntryWriter(Volume volume, VolumeStore store)
+{
+    private List<(ulong Index, MapEntry Entry, Completion<int> Done)> _waiting = [];
+    private bool _runs;
+
+    /// <summary>Nothing is under way.</summary>
+    internal bool IsIdle => !_runs;
+
+    /// <summary>0 when the entry is in the store, or an errno: then the store may hold either.</summary>
+    internal ValueTask<int> SetAsync(ulong index, MapEntry entry)
+    {
+        var done = new Completion<int>();
+        _waiting.Add((index, entry, done));
+        if (!_runs) _ = RunAsync();
+        return done.Task;
+    }
+
+    private async Task RunAsync()
+    {
+        _runs = true;
+        while (_waiting.Count > 0)
+        {
+            var batch = _waiting;
+            _waiting = [];
+            foreach (var ofChunk in batch.GroupBy(change => (int)(change.Index / MapGeometry.ChunkEntries)))
+            {
+                int status = await WriteAsync(ofChunk.Key, [.. ofChunk.Select(change => ((int)(change.Index % MapGeometry.ChunkEntries), change.Entry))]);
+                foreach (var change in ofChunk) change.Done.Set(status);
+            }
+        }
+
+        _runs = false;
+    }
+
+    private async ValueTask<int> WriteAsync(int chunk, (int At, MapEntry Entry)[] changes)
+    {
+        try
+        {
+            var directory = volume.Head.Directory;
+            var word = directory.Words[chunk];
+            if (word.IsDamaged) return Errno.EIO;
+            ulong own = volume.Root!.Layer;
+            var old = word.IsPresent ? await store.Chunks.GetAsync(word.Layer, chunk) : null;
+            if (old != null && Array.Exists(changes, change => !old.IsSound(change.At))) return Errno.EIO;
+            if (old != null && word.Layer == own)
+            {
+                foreach (var ofSector in changes.GroupBy(change => change.At / MapGeometry.SectorEntries))
+                    await store.Chunks.PutSectorAsync(old, ofSector.Key, ofSector, volume.Flow);
+                return 0;
+            }
+
+            // The first change of this chunk since the layer is ours: a new chunk, then the word that names it.
+            var fresh = old != null ? Chunk.Copy(old, own) : Chunk.Uniform(own, chunk, word.Layer);
+            foreach (var ofSector in changes.GroupBy(change => change.At / MapGeometry.SectorEntries))
+                fresh.Replace(ofSector.Key, fresh.With(ofSector.Key, ofSector));
+            await store.Chunks.PutAsync(fresh, volume.Flow);
+            await directory.PutAsync(store.Meta, chunk, MapEntry.Of(own, true), volume.Flow);
+            return 0;
+        }
+        catch (ErrnoException failed)
+        {
+            return failed.Errno;
+        }
+    }
+}

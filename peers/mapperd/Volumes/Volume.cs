@@ -1,0 +1,77 @@
+using System.Text;
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Maps;
+using Archipelago.Maps;
+using Archipelago.Runtime.Scheduling;
+
+namespace Archipelago.Mapperd.Volumes;
+
+/// <summary>
+/// A volume that somebody uses or changes, by its name. What is in memory is what the store holds, as long as this host has the lock; without it, it is what the
+/// store held when it was read. Structure changes under <see cref="Gate"/>. One reactor.
+/// </summary>
+internal sealed class Volume(string name, IReactor reactor)
+{
+    internal string Name { get; } = name;
+    internal byte[] NameBytes { get; } = Encoding.ASCII.GetBytes(name);
+    internal AsyncGate Gate { get; } = new(reactor);
+    /// <summary>Operations that hold a reference; at 0 the volume may be forgotten.</summary>
+    internal int Users { get; set; }
+
+    internal bool IsLoaded => Root != null;
+    internal VolumeRoot? Root { get; private set; }
+    /// <summary>The root as the store holds it: what the next compare-and-swap expects.</summary>
+    internal byte[] RootSector { get; private set; } = [];
+    /// <summary>Snapshots by their sector behind the root.</summary>
+    internal List<SnapshotRecord?> Slots { get; } = [];
+    internal VersionMap Head { get; private set; } = null!;
+    /// <summary>What is wrong with records of snapshots.</summary>
+    internal List<string> Faults { get; } = [];
+
+    /// <summary>This host holds the lock.</summary>
+    internal bool IsLocked => LockUsers > 0;
+    /// <summary>Operations, and the OPEN for writing, that need the lock.</summary>
+    internal int LockUsers { get; set; }
+    /// <summary>Opened for writing by vlmcd.</summary>
+    internal bool IsOpen { get; set; }
+    internal uint Flow { get; set; }
+    /// <summary>When the lease was last renewed, by the reactor's clock.</summary>
+    internal long Renewed { get; set; }
+
+    /// <summary>Copies under way, by object: who comes second waits for the first.</summary>
+    internal Dictionary<ulong, Task<int>> Copies { get; } = [];
+    internal EntryWriter? Writer { get; set; }
+    /// <summary>A purge of a snapshot goes on.</summary>
+    internal bool IsPurging { get; set; }
+    /// <summary>Objects that the head has left while a purge was comparing.</summary>
+    internal HashSet<ulong> LeftDuringPurge { get; } = [];
+
+    internal IEnumerable<SnapshotRecord> Snapshots => Slots.Where(record => record != null)!;
+
+    internal SnapshotRecord? Find(string snapshot) => Snapshots.FirstOrDefault(record => record.State == SnapshotState.Live && record.Name == snapshot);
+
+    internal SnapshotRecord? Find(ulong number) => Snapshots.FirstOrDefault(record => record.Number == number);
+
+    /// <summary>Versions that come directly from a snapshot of this volume: snapshots, and the head as null.</summary>
+    internal IEnumerable<SnapshotRecord?> ChildrenOf(ulong number) =>
+        Root!.Parent == number ? Snapshots.Where(record => record.Parent == number).Append(null) : Snapshots.Where(record => record.Parent == number);
+
+    internal void Load(VolumeRoot root, byte[] sector, VersionMap head)
+    {
+        Update(root, sector);
+        Head = head;
+    }
+
+    internal void Update(VolumeRoot root, byte[] sector) => (Root, RootSector) = (root, sector);
+
+    internal void SetHead(VersionMap head) => Head = head;
+
+    internal void Unload()
+    {
+        Root = null;
+        Slots.Clear();
+        Faults.Clear();
+        Head = null!;
+        Writer = null;
+    }
+}

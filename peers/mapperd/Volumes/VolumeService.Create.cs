@@ -1,0 +1,190 @@
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Maps;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Xseg;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Mapperd.Volumes;
+
+/// <summary>New volumes: record "creating", directory, root, then the name (the commit point), record "live".</summary>
+internal sealed partial class VolumeService
+{
+    /// <summary>Creates a blank volume. <paramref name="identity"/> names the request, so that its replay after a crash is answered as it was.</summary>
+    internal Task<VolumeRoot> CreateAsync(string name, ulong size, int objectSize, UInt128 identity)
+    {
+        if (objectSize == 0) objectSize = _options.ObjectSize;
+        if (!MapperdOptions.IsObjectSize(objectSize)) throw new ErrnoException(Errno.EINVAL, $"volume {name}: object size {objectSize}: expected a power of two from 4096 to 4194304");
+        CheckSize(name, size, objectSize);
+        return MakeAsync(name, size, objectSize, identity, null, null, null);
+    }
+
+    /// <summary>Creates a volume that begins as a snapshot is; <paramref name="size"/> 0 for its size.</summary>
+    internal async Task<VolumeRoot> CloneAsync(string name, VolumeName from, ulong size, UInt128 identity)
+    {
+        if (from.Snapshot == null) throw new ErrnoException(Errno.EINVAL, $"volume {from} may change: only snapshots can be cloned; make one, `archipelago volume snapshot {from} NAME`");
+        var source = await LookAsync(from.Volume);
+        var snapshot = source.Find(from.Snapshot) ?? throw NoSnapshot(from);
+        int objectSize = source.Root!.ObjectSize;
+        if (size == 0) size = snapshot.Size;
+        CheckSize(name, size, objectSize);
+        if (size < snapshot.Size) throw new ErrnoException(Errno.EINVAL, $"volume {name}: {size} bytes are less than those of {from}, {snapshot.Size}; clone it, then shrink the clone");
+        var map = await _store.MapOfAsync(source.Root, snapshot);
+        return await MakeAsync(name, size, objectSize, identity, source.Root, snapshot, map.Directory);
+    }
+
+    private async Task<VolumeRoot> MakeAsync(string name, ulong size, int objectSize, UInt128 identity, VolumeRoot? baseRoot, SnapshotRecord? baseSnapshot, MapDirectory? from)
+    {
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            var (nameSector, existing) = await LookUpNameAsync(name);
+            if (existing != null && identity != 0 && existing.CreatedBy == identity) return existing;
+            if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {name} exists already");
+            var root = new VolumeRoot
+            {
+                Id = NewId(),
+                Name = name,
+                Size = size,
+                ObjectSize = objectSize,
+                Layer = NewLayer(),
+                Generation = 1,
+                BaseVolume = baseRoot?.Id ?? 0,
+                BaseSnapshot = baseSnapshot?.Number ?? 0,
+                Created = NowUnix(),
+                CreatedBy = identity,
+            };
+            // While it is being made it is locked: who finds its record elsewhere knows that somebody is at it.
+            await _locks.HoldAsync(root.Id);
+            var entry = await Catalogue.AddAsync(CatalogueRecord.Of(root, RecordState.Creating));
+            try
+            {
+                if (baseSnapshot != null) await StillThereAsync(baseRoot!, baseSnapshot);
+                await MapDirectory.Make(root.Id, 1, ChunksOf(size, objectSize), from, root.Layer).SaveAsync(_meta);
+                await SwapAsync(VolumeRoot.ObjectOf(root.Id), new byte[Sector.Bytes], root.ToSector(), name, Errno.EEXIST);
+                await SwapAsync(VolumeName.ObjectOf(name), nameSector, NameRecord.ToSector(root.Id, name), name, Errno.EEXIST);
+            }
+            catch (ErrnoException)
+            {
+                await UnmakeAsync(root, entry);
+                throw;
+            }
+
+            await ListAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
+            await _locks.LetGoAsync(root.Id);
+            return root;
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>The name's sector as it is, and the volume that has the name, if one does.</summary>
+    private async ValueTask<(byte[] Sector, VolumeRoot? Existing)> LookUpNameAsync(string name)
+    {
+        var sector = await _store.ReadSectorAsync(VolumeName.ObjectOf(name), $"volume {name}");
+        ulong id = NameRecord.Read(sector, name);
+        if (id == 0 || await _store.ReadRootAsync(id) is not { IsDeleted: false } root) return (sector, null);
+        if (root.Name == name) return (sector, root);
+        // Named so by a rename that was cut off, or that goes on: with the lock nobody is at it.
+        await _locks.HoldAsync(id);
+        try
+        {
+            root = await _store.ReadRootAsync(id);
+            return (sector, root is { IsDeleted: false } && root.Name == name ? root : null);
+        }
+        finally
+        {
+            await _locks.LetGoAsync(id);
+        }
+    }
+
+    /// <summary>Whoever deletes a snapshot marks it first and looks for clones then; a clone is recorded first and looks for the mark then.</summary>
+    private async ValueTask StillThereAsync(VolumeRoot root, SnapshotRecord snapshot)
+    {
+        var seen = new Volume(root.Name, _context.Reactor);
+        if (!await _store.TryLoadAsync(seen, root.Id) || seen.Root!.IsDeleted || seen.Find(snapshot.Number) is not { State: SnapshotState.Live })
+            throw new ErrnoException(Errno.ENOENT, $"snapshot {root.Name}@{snapshot.Name} is being deleted");
+    }
+
+    /// <summary>After a failure: nothing of the volume is left, unless the store fails in this too; then the next start does it.</summary>
+    private async ValueTask UnmakeAsync(VolumeRoot root, Catalogue.Entry entry)
+    {
+        try
+        {
+            if (await SettleCreationAsync(entry)) return;
+            await _locks.LetGoAsync(root.Id);
+        }
+        catch (ErrnoException later)
+        {
+            _context.Log.LogWarning("volume {Volume}: its creation failed; the clean-up will be tried again: {Error}", root.Name, later.Message);
+        }
+    }
+
+    /// <summary>With the lock of the volume: what a creation that was cut off has left becomes a volume, if its name names it, or nothing. True if a volume.</summary>
+    private async ValueTask<bool> SettleCreationAsync(Catalogue.Entry entry)
+    {
+        var record = entry.Record;
+        var sector = await _store.ReadSectorAsync(VolumeName.ObjectOf(record.Name), $"volume {record.Name}");
+        if (NameRecord.Read(sector, record.Name) == record.Id && await _store.ReadRootAsync(record.Id) is { } root)
+        {
+            await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
+            return true;
+        }
+
+        await _store.DeleteAsync(VolumeRoot.ObjectOf(record.Id));
+        await _store.DeleteAsync(MapDirectory.ObjectOf(record.Id, 1));
+        await _store.DeleteAsync(VolumeLocks.ObjectOf(record.Id));
+        await Catalogue.ReplaceAsync(entry, null);
+        return false;
+    }
+
+    private async ValueTask ListAsync(Catalogue.Entry entry, CatalogueRecord record)
+    {
+        try
+        {
+            await Catalogue.ReplaceAsync(entry, record);
+        }
+        catch (ErrnoException later)
+        {
+            _context.Log.LogWarning("{Error}; the list is put right at the next start", later.Message);
+        }
+    }
+
+    /// <summary>The record is for lists only: it says what the root says.</summary>
+    private async ValueTask ListAsync(VolumeRoot root)
+    {
+        try
+        {
+            var record = CatalogueRecord.Of(root, RecordState.Live);
+            if (await Catalogue.FindAsync(root.Id) is { } entry)
+            {
+                if (entry.Record != record) await Catalogue.ReplaceAsync(entry, record);
+            }
+            else
+            {
+                await Catalogue.AddAsync(record);
+            }
+        }
+        catch (ErrnoException later)
+        {
+            _context.Log.LogWarning("volume {Volume}: {Error}; the list is out of date", root.Name, later.Message);
+        }
+    }
+
+    private async ValueTask SwapAsync(byte[] name, byte[] from, byte[] to, string volume, int otherwise)
+    {
+        int status = await _meta.SwapAsync(name, 0, from, to);
+        if (status == Errno.EILSEQ) throw new ErrnoException(otherwise, $"volume {volume}: somebody else has made one of this name at the same time");
+        if (status != 0) throw new ErrnoException(status, $"volume {volume}: object {System.Text.Encoding.ASCII.GetString(name)} cannot be written: {Errno.Describe(status)}");
+    }
+
+    private static void CheckSize(string name, ulong size, int objectSize)
+    {
+        if (MapGeometry.SizeFault(size, objectSize) is { } fault)
+            throw new ErrnoException(size != 0 && size % 512 == 0 ? Errno.EFBIG : Errno.EINVAL, $"volume {name}: {fault}");
+    }
+
+    private static ErrnoException NoSnapshot(VolumeName name) => new(Errno.ENOENT, $"there is no snapshot {name}");
+}

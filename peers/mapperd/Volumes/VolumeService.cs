@@ -1,0 +1,229 @@
+using System.Buffers.Binary;
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Maps;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Mapperd.Volumes;
+
+/// <summary>
+/// Makes, opens, changes and deletes volumes and snapshots. Each change works under the volume's gate and with its lock; the order of its writes, and what a crash
+/// between them leaves, is in README.md. Failures are <see cref="ErrnoException"/>s that say what and where. One reactor.
+/// </summary>
+internal sealed partial class VolumeService
+{
+    private readonly PeerContext _context;
+    private readonly MapperdOptions _options;
+    private readonly ObjectIo _meta, _data;
+    private readonly VolumeStore _store;
+    private readonly VolumeLocks _locks;
+
+    internal VolumeService(PeerContext context, MapperdOptions options, ObjectIo meta, ObjectIo data)
+    {
+        (_context, _options, _meta, _data) = (context, options, meta, data);
+        _store = new VolumeStore(context, meta, new ChunkStore(meta, options.Memory, context.Log));
+        _locks = new VolumeLocks(context, meta, data, options);
+        Catalogue = new Catalogue(context, meta);
+        Table = new VolumeTable(context.Reactor);
+    }
+
+    internal VolumeTable Table { get; }
+    internal Catalogue Catalogue { get; }
+    internal VolumeStore Store => _store;
+    /// <summary>Background work stops at the next object.</summary>
+    internal bool IsStopping { get; set; }
+    /// <summary>Requests under way.</summary>
+    internal int InFlight => _meta.InFlight + _data.InFlight;
+
+    /// <summary>Opens for writing: the lock is taken, its epoch raised, and the map is as the store holds it. Again for the same segment: nothing happens.</summary>
+    internal async Task<Volume> OpenAsync(string name)
+    {
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            if (volume.IsOpen && volume.IsLoaded) return volume;
+            await LockPatientlyAsync(volume);
+            volume.IsOpen = true;
+            StartPurge(volume);
+            return volume;
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Ends an OPEN for writing: everything is stable, and the lock is given back.</summary>
+    internal async Task CloseAsync(string name)
+    {
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.EINVAL, $"volume {name} is not open for writing here");
+            volume.IsOpen = false;
+            try
+            {
+                await UnlockAsync(volume, orThrow: true);
+            }
+            catch (ErrnoException)
+            {
+                volume.IsOpen = true;
+                throw;
+            }
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>The volume, open for writing, for a request of its map; opened by a predecessor if need be.</summary>
+    internal async ValueTask<Volume> ResumeAsync(string name, uint flow)
+    {
+        if (Table.Find(name) is { IsOpen: true, IsLoaded: true } found && found.Flow == flow) return found;
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            if (volume is { IsOpen: true, IsLoaded: true } && volume.Flow == flow) return volume;
+            if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here; open it");
+            await ReloadAsync(volume);
+            volume.IsOpen = true;
+            if (volume.Flow != flow) throw new ErrnoException(Errno.EINVAL, $"volume {name}: the request's flow {flow} is not the volume's, {volume.Flow}");
+            return volume;
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Root, snapshots and map as they are: in memory where this host has the lock, else read now.</summary>
+    internal async Task<Volume> LookAsync(string name)
+    {
+        if (Table.Find(name) is { IsLocked: true, IsLoaded: true } known) return known;
+        var seen = new Volume(name, _context.Reactor);
+        await _store.LoadAsync(seen);
+        return seen;
+    }
+
+    /// <summary>Runs a change of structure: under the gate, with the lock.</summary>
+    private async Task<T> ChangeAsync<T>(string name, Func<Volume, Task<T>> change)
+    {
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            await LockPatientlyAsync(volume);
+            try
+            {
+                return await change(volume);
+            }
+            finally
+            {
+                await UnlockAsync(volume, orThrow: false);
+            }
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>A purge of another host gives the lock back every few seconds.</summary>
+    private async ValueTask LockPatientlyAsync(Volume volume)
+    {
+        for (int tries = 0; ; tries++)
+        {
+            try
+            {
+                await LockAsync(volume);
+                return;
+            }
+            catch (ErrnoException busy) when (busy.Errno == Errno.EBUSY && tries < 30 && !IsStopping)
+            {
+                await _context.Reactor.Delay(TimeSpan.FromMilliseconds(100));
+            }
+        }
+    }
+
+    private async ValueTask LockAsync(Volume volume)
+    {
+        if (!volume.IsLocked || !volume.IsLoaded) await ReloadAsync(volume);
+        else volume.LockUsers++;
+    }
+
+    /// <summary>Takes the lock, or keeps it, and reads everything anew.</summary>
+    private async ValueTask ReloadAsync(Volume volume)
+    {
+        await _store.LoadAsync(volume);
+        ulong id = volume.Root!.Id;
+        ulong epoch = await _locks.AcquireAsync(volume, id);
+        volume.LockUsers++;
+        try
+        {
+            // Whoever had it until now may have changed it since it was read.
+            _store.Chunks.ForgetLayer(volume.Root.Layer);
+            await _store.LoadAsync(volume);
+            _store.Chunks.ForgetLayer(volume.Root.Layer);
+            if (volume.Root.Epoch != epoch) await _store.CommitAsync(volume, volume.Root with { Epoch = epoch });
+            volume.Writer = new EntryWriter(volume, _store);
+        }
+        catch (ErrnoException)
+        {
+            await UnlockAsync(volume, orThrow: false, id);
+            throw;
+        }
+    }
+
+    private async ValueTask UnlockAsync(Volume volume, bool orThrow, ulong id = 0)
+    {
+        if (volume.LockUsers > 1)
+        {
+            volume.LockUsers--;
+            return;
+        }
+
+        try
+        {
+            if (id == 0) id = volume.Root?.Id ?? await IdOfAsync(volume);
+            await _locks.ReleaseAsync(volume, id);
+        }
+        catch (ErrnoException failed) when (!orThrow)
+        {
+            _context.Log.LogWarning("volume {Volume}: {Error}; its lease will run out", volume.Name, failed.Message);
+        }
+
+        volume.LockUsers = 0;
+        volume.Unload();
+    }
+
+    private async ValueTask<ulong> IdOfAsync(Volume volume) => NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(volume.Name), $"volume {volume.Name}"), volume.Name);
+
+    private async ValueTask<bool> WasOpenAsync(Volume volume)
+    {
+        uint flow = Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes);
+        return flow != 0 && await _store.ResolveAsync(volume.Name) is var id and not 0 && _locks.WasOpen(flow, id);
+    }
+
+    /// <summary>
+    /// An id that nothing else in the store has: the reactor's random numbers alone may repeat on another host, so the segment's
+    /// identity and the time go in.
+    /// </summary>
+    private ulong NewId()
+    {
+        Span<byte> seed = stackalloc byte[32];
+        BinaryPrimitives.WriteUInt128LittleEndian(seed, _context.Segment.CreationId);
+        BinaryPrimitives.WriteInt64LittleEndian(seed[16..], _context.Reactor.Clock.UtcNow.UtcTicks);
+        BinaryPrimitives.WriteUInt64LittleEndian(seed[24..], _context.Reactor.Random.NextUInt64());
+        return Math.Max(1, Hash128.Of(seed).Low);
+    }
+
+    private ulong NewLayer() => MapEntry.LayerFrom(NewId());
+
+    private long NowUnix() => (_context.Reactor.Clock.UtcNow.UtcTicks - DateTime.UnixEpoch.Ticks) * 100;
+
+    private static int ChunksOf(ulong size, int objectSize) => MapGeometry.ChunksFor(MapGeometry.ObjectsFor(size, objectSize));
+}

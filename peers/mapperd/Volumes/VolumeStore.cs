@@ -1,0 +1,133 @@
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Maps;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Routing;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Mapperd.Volumes;
+
+/// <summary>Reads volumes from the store, and commits their roots. Failures are <see cref="ErrnoException"/>s.</summary>
+internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore chunks)
+{
+    internal ChunkStore Chunks => chunks;
+    internal ObjectIo Meta => meta;
+
+    /// <summary>Which volume has the name, 0 for none. A name whose volume says otherwise, left by a change that was cut off, is none.</summary>
+    internal async ValueTask<ulong> ResolveAsync(string name)
+    {
+        ulong id = NameRecord.Read(await ReadSectorAsync(VolumeName.ObjectOf(name), $"volume {name}"), name);
+        return id != 0 && await ReadRootAsync(id) is { IsDeleted: false } root && root.Name == name ? id : 0;
+    }
+
+    /// <summary>The root of a volume, or null if there is no such object.</summary>
+    internal async ValueTask<VolumeRoot?> ReadRootAsync(ulong id)
+    {
+        var sector = await ReadSectorAsync(VolumeRoot.ObjectOf(id), $"volume {id:x16}");
+        return Sector.IsZero(sector) ? null : VolumeRoot.Read(sector, id);
+    }
+
+    /// <summary>Loads the volume of the name as the store holds it now.</summary>
+    /// <exception cref="ErrnoException">ENOENT; EIO, EPROTO: damaged.</exception>
+    internal async ValueTask LoadAsync(Volume volume)
+    {
+        ulong id = NameRecord.Read(await ReadSectorAsync(VolumeName.ObjectOf(volume.Name), $"volume {volume.Name}"), volume.Name);
+        if (id == 0 || !await TryLoadAsync(volume, id) || volume.Root!.IsDeleted || volume.Root.Name != volume.Name)
+        {
+            volume.Unload();
+            throw new ErrnoException(Errno.ENOENT, $"there is no volume {volume.Name}");
+        }
+    }
+
+    /// <summary>Loads a volume by its id, whatever its state; false if it has no root.</summary>
+    internal async ValueTask<bool> TryLoadAsync(Volume volume, ulong id)
+    {
+        volume.Unload();
+        var sector = await ReadSectorAsync(VolumeRoot.ObjectOf(id), $"volume {volume.Name}");
+        if (Sector.IsZero(sector)) return false;
+        var root = VolumeRoot.Read(sector, id);
+        await ReadSnapshotsAsync(volume, root);
+        int count = MapGeometry.ChunksFor(MapGeometry.ObjectsFor(root.Size, root.ObjectSize));
+        volume.Load(root, sector, new VersionMap(await MapDirectory.LoadAsync(meta, id, root.Generation, count), chunks));
+        return true;
+    }
+
+    /// <summary>The map of a snapshot.</summary>
+    internal async ValueTask<VersionMap> MapOfAsync(VolumeRoot root, SnapshotRecord snapshot)
+    {
+        int count = MapGeometry.ChunksFor(MapGeometry.ObjectsFor(snapshot.Size, root.ObjectSize));
+        return new VersionMap(await MapDirectory.LoadAsync(meta, root.Id, snapshot.Generation, count), chunks);
+    }
+
+    /// <summary>
+    /// Writes the root: the commit point. If another host has written it meanwhile this one has lost the volume: ESTALE. In any failure the volume is
+    /// unloaded, for the store may hold either.
+    /// </summary>
+    internal async ValueTask CommitAsync(Volume volume, VolumeRoot root)
+    {
+        root = root with { Sequence = root.Sequence + 1 };
+        var sector = root.ToSector();
+        int status = await meta.SwapAsync(VolumeRoot.ObjectOf(root.Id), 0, volume.RootSector, sector);
+        if (status == 0)
+        {
+            volume.Update(root, sector);
+            return;
+        }
+
+        volume.Unload();
+        throw status == Errno.EILSEQ
+            ? new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: another host has changed it, although this one had its lock; close it here, and open it again")
+            : new ErrnoException(status, $"volume {volume.Name}: its header, object v.{root.Id:x16}, cannot be written: {Errno.Describe(status)}");
+    }
+
+    /// <summary>Writes the sector of a snapshot, stable. Null frees it.</summary>
+    internal async ValueTask PutSnapshotAsync(Volume volume, int slot, SnapshotRecord? record)
+    {
+        int status = await meta.WriteAsync(
+            VolumeRoot.ObjectOf(volume.Root!.Id), (ulong)(slot + 1) * Sector.Bytes, record?.ToSector() ?? new byte[Sector.Bytes], volume.Flow);
+        if (status != 0)
+        {
+            volume.Unload();
+            throw new ErrnoException(status, $"volume {volume.Name}: the record of a snapshot cannot be written: {Errno.Describe(status)}");
+        }
+
+        while (volume.Slots.Count <= slot) volume.Slots.Add(null);
+        volume.Slots[slot] = record;
+    }
+
+    /// <summary>Deletes an object of metadata, stable.</summary>
+    internal async ValueTask DeleteAsync(byte[] name)
+    {
+        var (status, _) = await meta.RunAsync(Xseg.XsegOp.Delete, meta.Flow, name);
+        if (status is 0 or Errno.ENOENT) status = await meta.FlushAsync(meta.Flow);
+        if (status != 0) throw new ErrnoException(status, $"object {System.Text.Encoding.ASCII.GetString(name)} cannot be deleted: {Errno.Describe(status)}");
+    }
+
+    internal async ValueTask<byte[]> ReadSectorAsync(byte[] name, string what)
+    {
+        var sector = new byte[Sector.Bytes];
+        var (status, _) = await meta.ReadAsync(name, 0, sector);
+        return status == 0 ? sector
+            : throw new ErrnoException(status, $"{what}: object {System.Text.Encoding.ASCII.GetString(name)} cannot be read: {Errno.Describe(status)}");
+    }
+
+    private async ValueTask ReadSnapshotsAsync(Volume volume, VolumeRoot root)
+    {
+        if (root.Slots == 0) return;
+        var bytes = new byte[root.Slots * Sector.Bytes];
+        var (status, _) = await meta.ReadAsync(VolumeRoot.ObjectOf(root.Id), Sector.Bytes, bytes);
+        if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: the records of its snapshots cannot be read: {Errno.Describe(status)}");
+        for (int slot = 0; slot < root.Slots; slot++)
+        {
+            var record = SnapshotRecord.Read(bytes.AsSpan(slot * Sector.Bytes, Sector.Bytes), root, out string? why);
+            if (why != null)
+            {
+                volume.Faults.Add($"snapshot record {slot}, sector {slot + 1} of object v.{root.Id:x16}, {why}");
+                context.Log.LogError("volume {Volume}: {Fault}; it is left alone", volume.Name, volume.Faults[^1]);
+            }
+
+            // What was never committed is a free place.
+            volume.Slots.Add(record?.Number < root.NextSnapshot ? record : null);
+        }
+    }
+}
