@@ -104,6 +104,12 @@ internal sealed class DaemonConfig
     internal ReactorOptions ReactorOptions => new() { Name = "reactor", MaximumSpin = Spin };
     internal IReadOnlyList<PeerKind> Enabled => [.. PeerCatalogue.Kinds.Where(k => k.IsEnabled(Config))];
 
+    /// <summary>The route that leads to a peer of this kind; null for a gateway.</summary>
+    internal string? RouteOf(PeerKind kind) => kind.Serves is { } serves ? Config[kind.Section].Get(serves) : null;
+
+    /// <summary>The routes that a peer of this kind sends to.</summary>
+    internal IEnumerable<string> RoutesUsedBy(PeerKind kind) => kind.Uses.Select(Config[kind.Section].Get);
+
     /// <summary>
     /// The control socket; a process of <c>run</c> that is not told another one has one named after its peers (and not after them
     /// alone: nbd.sock is the gateway's).
@@ -161,8 +167,9 @@ internal sealed class DaemonConfig
                select (kind.Name, row.Key, row.Value(state.Path), OfState),
         ];
         if (defaults.Length > 0) config = ConfigLoader.Load(Schema, sources = sources with { Derived = defaults });
-        RefuseSharedRoutes(config);
-        return new DaemonConfig(config, sources, state);
+        var loaded = new DaemonConfig(config, sources, state);
+        loaded.RefuseSharedRoutes();
+        return loaded;
     }
 
     /// <summary>Whether a section is that of a peer that the embedded default does not run.</summary>
@@ -173,24 +180,22 @@ internal sealed class DaemonConfig
     /// <exception cref="ConfigException">A peer uses such a route.</exception>
     internal void RefuseUnservedRoutes()
     {
-        var served = Enabled.Where(kind => kind.Serves is not null).Select(kind => Config[kind.Section].Get(kind.Serves!)).Order(StringComparer.Ordinal).ToArray();
+        string[] served = [.. Enabled.Select(RouteOf).OfType<string>().Order(StringComparer.Ordinal)];
         foreach (var kind in Enabled)
         {
-            if (kind.Uses is not { } uses || served.Contains(Config[kind.Section].Get(uses))) continue;
+            if (kind.Uses.FirstOrDefault(uses => !served.Contains(Config[kind.Section].Get(uses))) is not { } unserved) continue;
             throw Config[kind.Section].Refuse(
-                uses, $"a route that a peer of this configuration serves ({(served.Length > 0 ? string.Join(", ", served) : "there is none")}), for `archipelago up`; only with `archipelago run` may another process serve it");
+                unserved, $"a route that a peer of this configuration serves ({(served.Length > 0 ? string.Join(", ", served) : "there is none")}), for `archipelago up`; only with `archipelago run` may another process serve it");
         }
     }
 
-    private static void RefuseSharedRoutes(Config config)
+    private void RefuseSharedRoutes()
     {
         var servers = new Dictionary<string, PeerKind>(StringComparer.Ordinal);
-        foreach (var kind in PeerCatalogue.Kinds)
+        foreach (var kind in Enabled)
         {
-            if (kind.Serves is not { } serves || !kind.IsEnabled(config)) continue;
-            string route = config[kind.Section].Get(serves);
-            if (!servers.TryAdd(route, kind))
-                throw config[kind.Section].Refuse(serves, $"a route that no other peer serves ([{servers[route].Name}] serves it; enabled = false in one of them)");
+            if (RouteOf(kind) is { } route && !servers.TryAdd(route, kind))
+                throw Config[kind.Section].Refuse(kind.Serves!, $"a route that no other peer serves ([{servers[route].Name}] serves it; enabled = false in one of them)");
         }
     }
 

@@ -21,13 +21,6 @@ internal sealed class ReactorThread : IDisposable
     /// <summary>Done once the thread runs where it should.</summary>
     internal Task Ready => _ready.Task;
 
-    /// <summary>Runs work on the reactor; the caller continues elsewhere.</summary>
-    internal Task RunAsync(Func<Task> work) => Reactor.CallAsync(async () =>
-    {
-        await work();
-        return true;
-    });
-
     public void Dispose()
     {
         Reactor.Stop();
