@@ -113,7 +113,7 @@ internal static class BenchCommand
         string directory = $"/dev/shm/archipelago-bench-{Environment.ProcessId}";
         long shares = made.Sum(m => (long)m.Made.Pages) + BenchRunner.PagesNeeded(options);
         using var logs = LoggingSetup.Create(config.Log with { Level = LogLevel.Warning });
-        using var segment = Segment.Create(directory, config.SegmentSizes(shares));
+        using var segment = Segment.Create(directory, config.SegmentSizes(shares, made.Length));
         try
         {
             Func<PeerHost, Task>? hosts = made.Length == 0 ? null : async host =>

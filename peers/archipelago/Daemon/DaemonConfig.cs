@@ -5,12 +5,11 @@ using Archipelago.Runtime.Logging;
 using Archipelago.Runtime.Metrics;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Vlmcd.Format;
-using Archipelago.Xseg;
 
 namespace Archipelago.Cli.Daemon;
 
 /// <summary>The configuration of a process of Archipelago: the tables of its own sections, and those of all kinds of peers.</summary>
-internal sealed class DaemonConfig
+internal sealed partial class DaemonConfig
 {
     private static readonly OptionSpec<string> SegmentDirectory = Option.Path(
         "directory", "", "Directory of the segment, on a tmpfs or hugetlbfs. Without it: one below /dev/shm/archipelago that is named after the state directory.");
@@ -120,25 +119,6 @@ internal sealed class DaemonConfig
         return Config[ControlOptions.Section].IsSet(ControlOptions.SocketOption) ? options : options with { SocketPath = State.File(name == UpName ? "control.sock" : $"control.{name}.sock") };
     }
 
-    /// <summary>Sizes of a new segment.</summary>
-    /// <exception cref="ConfigException">The shares of the peers do not fit.</exception>
-    internal SegmentOptions SegmentSizes(long shares)
-    {
-        var section = Config[Segment];
-        long pages = section.Get(SegmentPages);
-        if (pages != 0 && pages <= shares) throw section.Refuse(SegmentPages, $"more than {shares}, the shares of all peers, or 0");
-        return new SegmentOptions
-        {
-            Pages = pages != 0 ? pages : Math.Max(64, shares + section.Get(SegmentSpare) + 1),
-            Ports = (int)section.Get(SegmentPorts),
-            SlotsPerPort = (int)section.Get(SegmentSlots),
-            Flows = (int)section.Get(SegmentFlows),
-            Objects = (int)section.Get(SegmentObjects),
-            Routes = (int)section.Get(SegmentRoutes),
-            Prefault = section.Get(SegmentPrefault),
-        };
-    }
-
     /// <summary>Loads a file, or the embedded default if none is named. Environment and <paramref name="settings"/> go over it.</summary>
     /// <param name="state">The state directory.</param>
     /// <param name="file">The file; null for the embedded default.</param>
@@ -175,29 +155,6 @@ internal sealed class DaemonConfig
     /// <summary>Whether a section is that of a peer that the embedded default does not run.</summary>
     internal static bool IsOffByDefault(SectionSpec section) =>
         PeerCatalogue.Kinds.Any(k => k.Section == section) && !Embedded.Contains($"[{section.Kind}]", StringComparison.Ordinal);
-
-    /// <summary>For a process that is the whole chain: a route that nobody serves would be waited for in vain.</summary>
-    /// <exception cref="ConfigException">A peer uses such a route.</exception>
-    internal void RefuseUnservedRoutes()
-    {
-        string[] served = [.. Enabled.Select(RouteOf).OfType<string>().Order(StringComparer.Ordinal)];
-        foreach (var kind in Enabled)
-        {
-            if (kind.Uses.FirstOrDefault(uses => !served.Contains(Config[kind.Section].Get(uses))) is not { } unserved) continue;
-            throw Config[kind.Section].Refuse(
-                unserved, $"a route that a peer of this configuration serves ({(served.Length > 0 ? string.Join(", ", served) : "there is none")}), for `archipelago up`; only with `archipelago run` may another process serve it");
-        }
-    }
-
-    private void RefuseSharedRoutes()
-    {
-        var servers = new Dictionary<string, PeerKind>(StringComparer.Ordinal);
-        foreach (var kind in Enabled)
-        {
-            if (RouteOf(kind) is { } route && !servers.TryAdd(route, kind))
-                throw Config[kind.Section].Refuse(kind.Serves!, $"a route that no other peer serves ([{servers[route].Name}] serves it; enabled = false in one of them)");
-        }
-    }
 
     /// <summary>What runs if no file is named.</summary>
     internal const string Embedded = """

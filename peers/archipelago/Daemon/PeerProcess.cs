@@ -45,9 +45,7 @@ internal sealed partial class PeerProcess
     internal PeerProcess(DaemonConfig config, string name, IReadOnlyList<PeerKind> kinds, bool standsAlone)
     {
         (_config, _name, _standsAlone) = (config, name, standsAlone);
-        _made = [.. kinds.Select(kind => (kind, kind.Make(config.Config)))];
-        _ = config.Control(name);
-        _ = config.Metrics;
+        _made = config.Prepare(name, kinds);
         _logging = LoggingSetup.Create(config.Log);
         _log = _logging.Factory.CreateLogger("archipelago");
         _status = new ProcessStatus(name, Version, SystemClock.Instance);
@@ -67,8 +65,7 @@ internal sealed partial class PeerProcess
         {
             if (ordinal > 1) _log.LogWarning("{Hint}", ShutdownSignal.Hint);
         };
-        long shares = _config.Enabled.Concat(_made.Select(m => m.Kind)).Distinct().Sum(k => (long)k.Make(_config.Config).Pages) + (4 * OperatorPeer.Pages);
-        (_segment, _madeSegment) = SegmentOpener.Open(_config.SegmentPath, () => _config.SegmentSizes(shares), _log);
+        (_segment, _madeSegment) = SegmentOpener.Open(_config.SegmentPath, () => _config.SegmentSizes([.. _made.Select(m => m.Kind)]), _log);
         // Before anything is bound, and not undone: the segment is as it was.
         StoreRecord.Claim(_segment, [.. _made.Where(m => m.Kind.Store is not null).Select(m => m.Kind.Store!(m.Kind, _config.Config[m.Kind.Section]))]);
         _reactor = new ReactorThread(_config.ReactorOptions, _config.Core);
