@@ -66,13 +66,13 @@ public sealed partial class MemdPeer : Peer, IDisposable
     }
 
     /// <summary>As <see cref="Change"/>, from any thread; done when it is in force.</summary>
-    public Task ChangeAsync(MemdOptions options) => OnReactor(() => Change(options));
+    public Task ChangeAsync(MemdOptions options) => Context.Reactor.CallAsync(() => Change(options));
 
     /// <summary>A power failure: what was not flushed is gone. Does nothing unless <see cref="MemdOptions.Volatile"/>.</summary>
     public void Crash() => _store.Crash();
 
     /// <summary>As <see cref="Crash"/>, from any thread.</summary>
-    public Task CrashAsync() => OnReactor(Crash);
+    public Task CrashAsync() => Context.Reactor.CallAsync(Crash);
 
     /// <summary>Frees the data. After the peer's reactor has ended.</summary>
     public void Dispose() => _store.Dispose();
@@ -85,12 +85,6 @@ public sealed partial class MemdPeer : Peer, IDisposable
         _ruleHits = new long[options.Rules.Count];
         Resume();
     }
-
-    private Task OnReactor(Action action) => Context.Reactor.CallAsync(() =>
-    {
-        action();
-        return true;
-    });
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ValueTask<int> Execute(in Request request)

@@ -21,6 +21,12 @@ public sealed class UsageTests : IDisposable
     [InlineData("[vlmcd]\n[nbd]\n", "[vlmcd] blocks: expected a route that a peer of this configuration serves", "\"cache\"")]
     [InlineData("[memd]\n[vlmcd]\nblocks = blcks\n", ":3: [vlmcd] blocks: expected a route that a peer of this configuration serves (blocks, volumes)", "\"blcks\"")]
     [InlineData("[cached]\n", "[cached] blocks: expected a route", "archipelago run")]
+    [InlineData("[memd]\n[vlmcd]\nblocks = blocks\n[nbd]\n[segment]\nports = 3\n", ":6: [segment] ports: expected at least 4", "\"3\"")]
+    [InlineData("[memd]\n[segment]\npages = 100\n", ":3: [segment] pages: expected more than", "\"100\"")]
+    [InlineData("[memd]\n[segment]\nspare = 1073741824\n", ":3: [segment] spare: expected less", "at most 1073741824")]
+    [InlineData("[memd]\n[segment]\nslots = 1000\n", ":3: [segment] slots: expected a power of two", "\"1000\"")]
+    [InlineData("[memd]\n[segment]\nobjects = 10\n", ":3: [segment] objects: expected at least 64", "\"10\"")]
+    [InlineData("[memd]\n[reactor]\ncore = 1023\n", ":3: [reactor] core: expected -1, or a core that this machine has", "\"1023\"")]
     public void A_bad_configuration_is_refused_with_file_line_key_and_what_was_expected(string text, string where, string what)
     {
         string file = _chain.Write("bad.conf", text);

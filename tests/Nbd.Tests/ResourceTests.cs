@@ -1,6 +1,7 @@
 using System.Net;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
+using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Nbd.Tests;
 
@@ -175,6 +176,24 @@ public sealed class ResourceTests
         Assert.Equal(0u, other.Call(RawClient.Read, 0, 4096).Error);
         Assert.True(server.Peer.Statistics!.Cut > 0);
         stalled.ForEach(client => client.Dispose());
+    }
+
+    [Fact]
+    public async Task PassedDeadlinesAreLoggedOnceASecondAndAllOfThemAreCounted()
+    {
+        await using var server = await TestServer.StartAsync(options => options with { RequestDeadline = TimeSpan.FromMilliseconds(20) });
+        using var client = RawClient.Open(server, structured: true);
+        await server.OnReactor(() => server.Volumes.Hold = _ => true);
+        for (int i = 0; i < 5; i++) Assert.Equal((uint)Errno.EIO, client.Call(RawClient.Read, 0, 4096).Error);
+        await server.Until(() => Passed().Sum(line => (int)line.Values["Requests"]!) == 5, "the log counts all of them");
+        var lines = Passed();
+        Assert.InRange(lines.Length, 2, 4);
+        Assert.All(lines, line => Assert.Equal("vol", line.Values["Volume"]));
+        // The reactor's clock is read before the line is written.
+        Assert.All(lines.Skip(1).Zip(lines), pair => Assert.True(pair.First.At - pair.Second.At > TimeSpan.FromMilliseconds(900)));
+        await LetGo(server);
+
+        CapturedLine[] Passed() => [.. server.Logs.Lines.Where(line => line.Level == LogLevel.Warning && line.Text.Contains("deadline", StringComparison.Ordinal))];
     }
 
     [Fact]

@@ -4,7 +4,6 @@ using Archipelago.Runtime.Scheduling;
 using Archipelago.Vlmcd;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Archipelago.Nbd.Tests;
 
@@ -21,13 +20,14 @@ internal sealed class TestServer : IAsyncDisposable
         Directory = System.IO.Directory.CreateTempSubdirectory("an-").FullName;
         _segment = Segment.Create(Path.Combine(Directory, "seg"), segment);
         _reactor = new Reactor(new ReactorOptions { Name = "nbd-test" });
-        _host = new PeerHost(_reactor, _segment, NullLoggerFactory.Instance);
+        _host = new PeerHost(_reactor, _segment, Logs);
         _thread = new Thread(_reactor.Run) { Name = "nbd-test", IsBackground = true };
         _thread.Start();
     }
 
     internal string Directory { get; }
     internal string SocketPath => Path.Combine(Directory, "nbd.sock");
+    internal CapturedLogs Logs { get; } = new();
     internal ArrayVolumes Volumes { get; } = new();
     internal NbdPeer Peer { get; private set; } = null!;
     internal Segment Segment => _segment;

@@ -106,14 +106,14 @@ internal static class BenchCommand
         using var state = Common.StateOf(invocation);
         var kinds = PeerCatalogue.Named(names);
         var config = Common.ConfigOf(invocation, state, kinds);
-        (PeerKind Kind, MadePeer Made)[] made = [.. kinds.Select(k => (k, k.Make(config.Config)))];
-        string[] served = [.. kinds.Where(k => k.Serves is not null).Select(k => config.Config[k.Section].Get(k.Serves!))];
+        string[] served = [.. kinds.Select(config.RouteOf).OfType<string>()];
         if (served.Length > 0 && options.Volume.Length == 0 && !served.Contains(options.Route))
             throw new UsageException($"--route: expected a route that {string.Join(", ", names)} serves ({string.Join(", ", served)}), found {options.Route}");
+        (PeerKind Kind, MadePeer Made)[] made = [.. kinds.Select(k => (k, k.Make(config.Config)))];
         string directory = $"/dev/shm/archipelago-bench-{Environment.ProcessId}";
         long shares = made.Sum(m => (long)m.Made.Pages) + BenchRunner.PagesNeeded(options);
         using var logs = LoggingSetup.Create(config.Log with { Level = LogLevel.Warning });
-        using var segment = Segment.Create(directory, config.SegmentSizes(shares));
+        using var segment = Segment.Create(directory, config.SegmentSizes(shares, made.Length));
         try
         {
             Func<PeerHost, Task>? hosts = made.Length == 0 ? null : async host =>
@@ -123,7 +123,7 @@ internal static class BenchCommand
                     {
                         Name = kind.Name,
                         Peer = peer.Peer,
-                        Serves = kind.Serves is { } serves ? config.Config[kind.Section].Get(serves) : null,
+                        Serves = config.RouteOf(kind),
                         Pages = peer.Pages,
                         KeepsCachePages = peer.KeepsCachePages,
                     });

@@ -30,11 +30,10 @@ internal static class ConfigCommands
     {
         using var state = Common.StateOf(invocation);
         var config = Common.ConfigOf(invocation, state);
-        // Making the peers finds what only they can see; nothing is started.
-        foreach (var kind in config.Enabled) _ = kind.Make(config.Config);
+        // As `up`, which may find a segment that has its sizes already; a new one must be possible, too.
         config.RefuseUnservedRoutes();
-        _ = config.Control(DaemonConfig.UpName);
-        _ = config.Metrics;
+        _ = config.Prepare(DaemonConfig.UpName, config.Enabled);
+        _ = config.SegmentSizes(config.Enabled);
         var off = PeerCatalogue.Kinds.Except(config.Enabled).ToList();
         bool IsShown(ConfigSection section) => off.All(k => k.Name != section.Name);
         if (invocation.Json)

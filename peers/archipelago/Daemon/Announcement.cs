@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
 using System.Text;
 using Archipelago.Runtime;
 using Microsoft.Win32.SafeHandles;
@@ -10,11 +9,8 @@ namespace Archipelago.Cli.Daemon;
 /// The file <c>process.PID</c>: where the process answers. It holds a kernel lock on it for life, so that a killed process's file
 /// is believed by nobody: neither while its entry in the process table waits to be reaped, nor when its number is another's.
 /// </summary>
-internal sealed partial class Announcement : IDisposable
+internal sealed class Announcement : IDisposable
 {
-    private const int GetLock = 36, SetLock = 37; // F_OFD_GETLK, F_OFD_SETLK: the kernel releases it with the last thread.
-    private const short WriteLock = 1, Unlocked = 2;
-
     private readonly string _path;
     private readonly SafeFileHandle _file;
 
@@ -28,8 +24,7 @@ internal sealed partial class Announcement : IDisposable
         {
             file = File.OpenHandle(path + ".new", FileMode.Create, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
             RandomAccess.Write(file, Encoding.UTF8.GetBytes(socket + "\n"), 0);
-            var whole = new FileLock { Type = WriteLock };
-            if (fcntl(file, SetLock, ref whole) != 0) throw Failure(path, "cannot be locked");
+            if (!OfdLock.TryTake(file, path, alone: true)) throw new ErrnoException(Errno.EBUSY, $"{path}: another process has locked it");
             File.Move(path + ".new", path, overwrite: true);
             return new Announcement(path, file);
         }
@@ -62,12 +57,7 @@ internal sealed partial class Announcement : IDisposable
             return false;
         }
 
-        using (file)
-        {
-            var whole = new FileLock { Type = WriteLock };
-            if (fcntl(file, GetLock, ref whole) != 0) throw Failure(path, "its lock cannot be tested");
-            return whole.Type != Unlocked;
-        }
+        using (file) return OfdLock.IsHeld(file, path);
     }
 
     public void Dispose()
@@ -75,21 +65,4 @@ internal sealed partial class Announcement : IDisposable
         File.Delete(_path);
         _file.Dispose();
     }
-
-    private static ErrnoException Failure(string path, string what)
-    {
-        int error = Marshal.GetLastPInvokeError();
-        return new ErrnoException(error, $"{path}: {what}: {Marshal.GetPInvokeErrorMessage(error)}");
-    }
-
-    [StructLayout(LayoutKind.Sequential)]
-    private struct FileLock
-    {
-        internal short Type, Whence;
-        internal long Start, Length;
-        internal int ProcessId;
-    }
-
-    [LibraryImport("libc", SetLastError = true)]
-    private static partial int fcntl(SafeFileHandle file, int command, ref FileLock argument);
 }

@@ -5,12 +5,11 @@ using Archipelago.Runtime.Logging;
 using Archipelago.Runtime.Metrics;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Vlmcd.Format;
-using Archipelago.Xseg;
 
 namespace Archipelago.Cli.Daemon;
 
 /// <summary>The configuration of a process of Archipelago: the tables of its own sections, and those of all kinds of peers.</summary>
-internal sealed class DaemonConfig
+internal sealed partial class DaemonConfig
 {
     private static readonly OptionSpec<string> SegmentDirectory = Option.Path(
         "directory", "", "Directory of the segment, on a tmpfs or hugetlbfs. Without it: one below /dev/shm/archipelago that is named after the state directory.");
@@ -104,6 +103,12 @@ internal sealed class DaemonConfig
     internal ReactorOptions ReactorOptions => new() { Name = "reactor", MaximumSpin = Spin };
     internal IReadOnlyList<PeerKind> Enabled => [.. PeerCatalogue.Kinds.Where(k => k.IsEnabled(Config))];
 
+    /// <summary>The route that leads to a peer of this kind; null for a gateway.</summary>
+    internal string? RouteOf(PeerKind kind) => kind.Serves is { } serves ? Config[kind.Section].Get(serves) : null;
+
+    /// <summary>The routes that a peer of this kind sends to.</summary>
+    internal IEnumerable<string> RoutesUsedBy(PeerKind kind) => kind.Uses.Select(Config[kind.Section].Get);
+
     /// <summary>
     /// The control socket; a process of <c>run</c> that is not told another one has one named after its peers (and not after them
     /// alone: nbd.sock is the gateway's).
@@ -112,25 +117,6 @@ internal sealed class DaemonConfig
     {
         var options = ControlOptions.From(Config);
         return Config[ControlOptions.Section].IsSet(ControlOptions.SocketOption) ? options : options with { SocketPath = State.File(name == UpName ? "control.sock" : $"control.{name}.sock") };
-    }
-
-    /// <summary>Sizes of a new segment.</summary>
-    /// <exception cref="ConfigException">The shares of the peers do not fit.</exception>
-    internal SegmentOptions SegmentSizes(long shares)
-    {
-        var section = Config[Segment];
-        long pages = section.Get(SegmentPages);
-        if (pages != 0 && pages <= shares) throw section.Refuse(SegmentPages, $"more than {shares}, the shares of all peers, or 0");
-        return new SegmentOptions
-        {
-            Pages = pages != 0 ? pages : Math.Max(64, shares + section.Get(SegmentSpare) + 1),
-            Ports = (int)section.Get(SegmentPorts),
-            SlotsPerPort = (int)section.Get(SegmentSlots),
-            Flows = (int)section.Get(SegmentFlows),
-            Objects = (int)section.Get(SegmentObjects),
-            Routes = (int)section.Get(SegmentRoutes),
-            Prefault = section.Get(SegmentPrefault),
-        };
     }
 
     /// <summary>Loads a file, or the embedded default if none is named. Environment and <paramref name="settings"/> go over it.</summary>
@@ -161,38 +147,14 @@ internal sealed class DaemonConfig
                select (kind.Name, row.Key, row.Value(state.Path), OfState),
         ];
         if (defaults.Length > 0) config = ConfigLoader.Load(Schema, sources = sources with { Derived = defaults });
-        RefuseSharedRoutes(config);
-        return new DaemonConfig(config, sources, state);
+        var loaded = new DaemonConfig(config, sources, state);
+        loaded.RefuseSharedRoutes();
+        return loaded;
     }
 
     /// <summary>Whether a section is that of a peer that the embedded default does not run.</summary>
     internal static bool IsOffByDefault(SectionSpec section) =>
         PeerCatalogue.Kinds.Any(k => k.Section == section) && !Embedded.Contains($"[{section.Kind}]", StringComparison.Ordinal);
-
-    /// <summary>For a process that is the whole chain: a route that nobody serves would be waited for in vain.</summary>
-    /// <exception cref="ConfigException">A peer uses such a route.</exception>
-    internal void RefuseUnservedRoutes()
-    {
-        var served = Enabled.Where(kind => kind.Serves is not null).Select(kind => Config[kind.Section].Get(kind.Serves!)).Order(StringComparer.Ordinal).ToArray();
-        foreach (var kind in Enabled)
-        {
-            if (kind.Uses is not { } uses || served.Contains(Config[kind.Section].Get(uses))) continue;
-            throw Config[kind.Section].Refuse(
-                uses, $"a route that a peer of this configuration serves ({(served.Length > 0 ? string.Join(", ", served) : "there is none")}), for `archipelago up`; only with `archipelago run` may another process serve it");
-        }
-    }
-
-    private static void RefuseSharedRoutes(Config config)
-    {
-        var servers = new Dictionary<string, PeerKind>(StringComparer.Ordinal);
-        foreach (var kind in PeerCatalogue.Kinds)
-        {
-            if (kind.Serves is not { } serves || !kind.IsEnabled(config)) continue;
-            string route = config[kind.Section].Get(serves);
-            if (!servers.TryAdd(route, kind))
-                throw config[kind.Section].Refuse(serves, $"a route that no other peer serves ([{servers[route].Name}] serves it; enabled = false in one of them)");
-        }
-    }
 
     /// <summary>What runs if no file is named.</summary>
     internal const string Embedded = """

@@ -17,13 +17,15 @@ internal sealed partial class PeerProcess
         long end = Environment.TickCount64 + (long)limit.TotalMilliseconds;
         // Nobody waits for the dead: all of them first.
         if (chain)
-            foreach (var (kind, _) in _made) RequireServed(kind);
+            foreach (var (kind, _) in _made)
+                foreach (string route in _config.RoutesUsedBy(kind)) RequireServed(kind, route);
         var asked = new HashSet<string>(StringComparer.Ordinal);
         foreach (var (kind, made) in _made)
         {
-            if (made.KeepsCachePages) await AskThroughAsync(kind, RouteOf(kind, kind.Serves!), XsegOp.Flush);
+            if (made.KeepsCachePages) await AskThroughAsync(kind, _config.RouteOf(kind)!, XsegOp.Flush);
             // A cache asks its blocker by itself. A gateway's volumes are flushed when they are closed.
-            else if (chain && kind.Uses is { } uses) await AskThroughAsync(kind, RouteOf(kind, uses), kind.Serves is null ? XsegOp.Ping : XsegOp.Flush);
+            else if (chain)
+                foreach (string route in _config.RoutesUsedBy(kind)) await AskThroughAsync(kind, route, kind.Serves is null ? XsegOp.Ping : XsegOp.Flush);
         }
 
         async Task AskThroughAsync(PeerKind kind, string route, XsegOp op)
@@ -50,16 +52,13 @@ internal sealed partial class PeerProcess
     }
 
     /// <summary>A route that one of our peers sends to and that no peer has ever served; null if there is none.</summary>
-    private string? RouteNeverServed() => _made.Where(m => m.Kind.Uses is not null).Select(m => RouteOf(m.Kind, m.Kind.Uses!))
+    private string? RouteNeverServed() => _made.SelectMany(m => _config.RoutesUsedBy(m.Kind))
         .FirstOrDefault(route => !RouteTable.TryFind(_segment, Encoding.UTF8.GetBytes(route), out _, out _));
 
-    private string RouteOf(PeerKind kind, Runtime.Configuration.OptionSpec<string> option) => _config.Config[kind.Section].Get(option);
-
-    /// <summary>Refuses if nobody serves the route that this kind sends to: its requests would wait for ever.</summary>
-    private unsafe void RequireServed(PeerKind kind)
+    /// <summary>Refuses if nobody serves a route that this kind sends to: its requests would wait for ever.</summary>
+    private unsafe void RequireServed(PeerKind kind, string route)
     {
-        if (kind.Uses is null) return;
-        string route = RouteOf(kind, kind.Uses), who = "nobody has ever served it; start it";
+        string who = "nobody has ever served it; start it";
         if (RouteTable.TryFind(_segment, Encoding.UTF8.GetBytes(route), out int port, out _))
         {
             if (PortTable.IsAlive(_segment, port)) return;

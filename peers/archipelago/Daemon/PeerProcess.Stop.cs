@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using Archipelago.Runtime;
+using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
 using Microsoft.Extensions.Logging;
 
@@ -96,7 +97,7 @@ internal sealed partial class PeerProcess
             _status.State = "stopping";
             await FlushAsync(limit, chain, tell);
             tell(new StopStep("stopping the peers", Dirty()));
-            var stopping = _reactor.RunAsync(_host.StopAsync);
+            var stopping = _reactor.Reactor.CallAsync(_host.StopAsync);
             while (await Task.WhenAny(stopping, Task.Delay(500)) != stopping)
             {
                 tell(new StopStep("destaging", Dirty()));

@@ -10,11 +10,8 @@ internal sealed partial class PeerProcess
     private static readonly TimeSpan ControlLimit = TimeSpan.FromSeconds(25);
     private const int ListChunk = 64 << 10;
 
-    private string VolumesRoute => RouteOf("vlmcd", "volumes");
-    private bool HasVolumes => _made.Any(m => m.Kind.Name == "vlmcd");
-
-    private string RouteOf(string kind, string otherwise) =>
-        PeerCatalogue.Kinds.FirstOrDefault(k => k.Name == kind) is { Serves: { } serves } known ? _config.Config[known.Section].Get(serves) : otherwise;
+    private string VolumesRoute => _config.RouteOf(ServiceKinds.Vlmcd)!;
+    private bool HasVolumes => _made.Any(m => m.Kind == ServiceKinds.Vlmcd);
 
     internal async Task<IReadOnlyList<string>> VolumeNamesAsync()
     {

@@ -7,6 +7,7 @@ using Archipelago.Runtime.Hosting;
 using Archipelago.Runtime.Logging;
 using Archipelago.Runtime.Metrics;
 using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
 using Microsoft.Extensions.Logging;
@@ -19,6 +20,9 @@ namespace Archipelago.Cli.Daemon;
 /// </summary>
 internal sealed partial class PeerProcess
 {
+    /// <summary>A failed start waits for so long for its peers to come to rest.</summary>
+    private static readonly TimeSpan UndoLimit = TimeSpan.FromSeconds(10);
+
     private readonly DaemonConfig _config;
     private readonly string _name;
     private readonly IReadOnlyList<(PeerKind Kind, MadePeer Made)> _made;
@@ -41,9 +45,7 @@ internal sealed partial class PeerProcess
     internal PeerProcess(DaemonConfig config, string name, IReadOnlyList<PeerKind> kinds, bool standsAlone)
     {
         (_config, _name, _standsAlone) = (config, name, standsAlone);
-        _made = [.. kinds.Select(kind => (kind, kind.Make(config.Config)))];
-        _ = config.Control(name);
-        _ = config.Metrics;
+        _made = config.Prepare(name, kinds);
         _logging = LoggingSetup.Create(config.Log);
         _log = _logging.Factory.CreateLogger("archipelago");
         _status = new ProcessStatus(name, Version, SystemClock.Instance);
@@ -51,9 +53,6 @@ internal sealed partial class PeerProcess
 
     /// <summary>What <c>up</c> says when all runs is for programs.</summary>
     internal bool GreetsInJson { get; init; }
-
-    private static readonly TimeSpan UndoLimit = TimeSpan.FromSeconds(10);
-    private bool _storeAnswers = true;
 
     /// <summary>Version of this build.</summary>
     internal static string Version { get; } = typeof(PeerProcess).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
@@ -66,8 +65,7 @@ internal sealed partial class PeerProcess
         {
             if (ordinal > 1) _log.LogWarning("{Hint}", ShutdownSignal.Hint);
         };
-        long shares = _config.Enabled.Concat(_made.Select(m => m.Kind)).Distinct().Sum(k => (long)k.Make(_config.Config).Pages) + (4 * OperatorPeer.Pages);
-        (_segment, _madeSegment) = SegmentOpener.Open(_config.SegmentPath, () => _config.SegmentSizes(shares), _log);
+        (_segment, _madeSegment) = SegmentOpener.Open(_config.SegmentPath, () => _config.SegmentSizes([.. _made.Select(m => m.Kind)]), _log);
         // Before anything is bound, and not undone: the segment is as it was.
         StoreRecord.Claim(_segment, [.. _made.Where(m => m.Kind.Store is not null).Select(m => m.Kind.Store!(m.Kind, _config.Config[m.Kind.Section]))]);
         _reactor = new ReactorThread(_config.ReactorOptions, _config.Core);
@@ -81,12 +79,13 @@ internal sealed partial class PeerProcess
                 _config.Control(_name), _status, _metrics, _logging.Factory,
                 _made.Select(m => m.Made.Endpoints).OfType<IControlEndpoints>().Append(new DaemonEndpoints(this)));
             using var exporter = OtlpExport.Start(_config.Metrics, $"{Environment.MachineName}:{_name}", Version);
-            await UnlessSignalled(_reactor.RunAsync(StartPeersAsync));
-            await UnlessSignalled(MakeFirstVolumeAsync());
+            await UnlessSignalled(_reactor.Reactor.CallAsync(StartPeersAsync));
+            var firstVolume = MakeFirstVolumeAsync();
+            await UnlessSignalled(firstVolume);
             _status.State = "running";
             _manager.Ready();
             _log.LogInformation("running: {Peers}; control plane {Socket}", string.Join(", ", _made.Select(m => m.Kind.Name)), control.SocketPath);
-            if (_standsAlone) await GreetAsync(control.SocketPath);
+            if (_standsAlone) await GreetAsync(control.SocketPath, storeAnswers: await firstVolume);
             // Last: whoever waits for the start sees it by this.
             _config.State.Announce(control.SocketPath);
             using var watchdog = StartWatchdog();
@@ -108,9 +107,9 @@ internal sealed partial class PeerProcess
         return CommandLine.ExitCode.Ok;
     }
 
-    private async Task GreetAsync(string socket)
+    private async Task GreetAsync(string socket, bool storeAnswers)
     {
-        var volumes = (_storeAnswers ? await VolumeNamesAsync() : []).Select(v => new VolumeUris(v, Greeting.Uris(_config, v)));
+        var volumes = (storeAnswers ? await VolumeNamesAsync() : []).Select(v => new VolumeUris(v, Greeting.Uris(_config, v)));
         var report = new UpReport(Environment.ProcessId, socket, _config.State.Path, _config.SegmentPath, null, [.. volumes]);
         if (GreetsInJson) CommandLine.Invocation.WriteJson(report, DaemonJson.Default.UpReport);
         else Greeting.Print(report);
@@ -120,7 +119,7 @@ internal sealed partial class PeerProcess
     {
         foreach (var (kind, made) in _made)
         {
-            string? serves = kind.Serves is { } option ? _config.Config[kind.Section].Get(option) : null;
+            string? serves = _config.RouteOf(kind);
             var context = await _host.StartAsync(new PeerPlan
             {
                 Name = kind.Name,
@@ -150,24 +149,25 @@ internal sealed partial class PeerProcess
         await _host.StartAsync(new PeerPlan { Name = $"operator.{Environment.ProcessId}", Peer = _operator, Pages = OperatorPeer.Pages, Transient = true });
     }
 
-    private async Task MakeFirstVolumeAsync()
+    /// <summary>Makes the first volume where there is none. False if the store does not answer.</summary>
+    private async Task<bool> MakeFirstVolumeAsync()
     {
-        if (!_standsAlone || _config.FirstVolumeName.Length == 0 || !HasVolumes) return;
+        if (!_standsAlone || _config.FirstVolumeName.Length == 0 || !HasVolumes) return true;
         try
         {
-            if ((await VolumeNamesAsync()).Count > 0) return;
+            if ((await VolumeNamesAsync()).Count > 0) return true;
             var answer = await _operator.AskAsync(VolumesRoute, XsegOp.Create, _config.FirstVolumeName, ControlLimit, length: _config.FirstVolumeBytes);
             if (answer.Status != Errno.EEXIST) answer.OrThrow($"first volume {_config.FirstVolumeName}");
         }
         catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)
         {
             // A store that is away for a while: what is there is served when it comes back.
-            _storeAnswers = false;
             _log.LogWarning("the store does not answer: {Cause}. Whether there are volumes is not known; requests wait for it. If there is none: `archipelago volume create`", e.Message);
-            return;
+            return false;
         }
 
         _log.LogInformation("first volume made: {Volume}, {Bytes} bytes", _config.FirstVolumeName, _config.FirstVolumeBytes);
+        return true;
     }
 
     private Timer? StartWatchdog()
@@ -187,7 +187,7 @@ internal sealed partial class PeerProcess
 
     private async Task<bool> StopsInTimeAsync()
     {
-        var stopping = _reactor.RunAsync(_host.StopAsync);
+        var stopping = _reactor.Reactor.CallAsync(_host.StopAsync);
         if (await Task.WhenAny(stopping, Task.Delay(UndoLimit), _signal.Requested) != stopping) return false;
         await stopping;
         return true;

@@ -1,4 +1,5 @@
 using Archipelago.Bench;
+using Archipelago.Runtime;
 using Archipelago.Runtime.Scheduling;
 
 namespace Archipelago.Cli.Daemon;
@@ -21,12 +22,26 @@ internal sealed class ReactorThread : IDisposable
     /// <summary>Done once the thread runs where it should.</summary>
     internal Task Ready => _ready.Task;
 
-    /// <summary>Runs work on the reactor; the caller continues elsewhere.</summary>
-    internal Task RunAsync(Func<Task> work) => Reactor.CallAsync(async () =>
+    /// <summary>Whether a reactor's thread could be pinned to this core.</summary>
+    internal static bool CanPin(int core)
     {
-        await work();
-        return true;
-    });
+        bool can = true;
+        // On a thread that ends: the caller's stays where it is.
+        var trial = new Thread(() =>
+        {
+            try
+            {
+                ThreadCpu.Pin(core);
+            }
+            catch (ErrnoException)
+            {
+                can = false;
+            }
+        });
+        trial.Start();
+        trial.Join();
+        return can;
+    }
 
     public void Dispose()
     {

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Archipelago.Runtime;
@@ -11,9 +10,8 @@ namespace Archipelago.Cli.Daemon;
 /// The state directory: the lock that says who runs, where processes answer, sockets, the log of a detached process, and (embedded
 /// default) the objects. <c>up</c> holds the lock alone; processes of <c>run</c> share it.
 /// </summary>
-internal sealed partial class StateDirectory : IDisposable
+internal sealed class StateDirectory : IDisposable
 {
-    private const int LockShared = 1, LockExclusive = 2, LockNonBlocking = 4;
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
     private SafeFileHandle? _lock;
@@ -25,6 +23,7 @@ internal sealed partial class StateDirectory : IDisposable
     internal string Path { get; }
     internal string File(string name) => System.IO.Path.Combine(Path, name);
     internal string LogPath => File("log");
+    private string LockPath => File("lock");
 
     /// <summary>Where the segment is unless the configuration says otherwise.</summary>
     internal string DefaultSegment
@@ -49,7 +48,6 @@ internal sealed partial class StateDirectory : IDisposable
         {
             Directory.CreateDirectory(Path, OwnerOnly);
             _lock = TryLock(alone);
-            // Not into the lock file: .NET locks what it reads, too.
             if (_lock is not null && alone) System.IO.File.WriteAllText(File("holder"), Environment.ProcessId.ToString(CultureInfo.InvariantCulture));
         }
         catch (Exception e) when (FileFault.Is(e))
@@ -73,8 +71,9 @@ internal sealed partial class StateDirectory : IDisposable
     {
         try
         {
-            using (var free = TryLock(alone: true))
-                if (free is not null) return null;
+            // Only looked at: whoever starts meanwhile must not find it taken by us.
+            using var file = System.IO.File.OpenHandle(LockPath, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+            if (!OfdLock.IsHeld(file, LockPath, alone: true)) return null;
             return int.TryParse(System.IO.File.ReadAllText(File("holder")), CultureInfo.InvariantCulture, out int pid) && pid > 0 ? pid : null;
         }
         catch (Exception e) when (FileFault.Is(e))
@@ -107,19 +106,18 @@ internal sealed partial class StateDirectory : IDisposable
 
     private SafeFileHandle? TryLock(bool alone)
     {
-        SafeFileHandle handle;
+        var file = System.IO.File.OpenHandle(LockPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
         try
         {
-            handle = System.IO.File.OpenHandle(File("lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
+            if (OfdLock.TryTake(file, LockPath, alone)) return file;
         }
-        catch (IOException e) when (FileFault.ErrnoOf(e) == Errno.EAGAIN)
+        catch
         {
-            // .NET itself takes a shared flock at open: it fails while somebody has the exclusive one.
-            return null;
+            file.Dispose();
+            throw;
         }
 
-        if (flock(handle, (alone ? LockExclusive : LockShared) | LockNonBlocking) == 0) return handle;
-        handle.Dispose();
+        file.Dispose();
         return null;
     }
 
@@ -128,7 +126,4 @@ internal sealed partial class StateDirectory : IDisposable
         _announcement?.Dispose();
         _lock?.Dispose();
     }
-
-    [LibraryImport("libc", SetLastError = true)]
-    private static partial int flock(SafeFileHandle file, int operation);
 }

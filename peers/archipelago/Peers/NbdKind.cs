@@ -32,7 +32,7 @@ internal static class NbdKind
             };
         })
     {
-        Uses = NbdOptions.VolumesOption,
+        Uses = [NbdOptions.VolumesOption],
         StateDefaults = [("socket", state => Path.Combine(state, "nbd.sock"))],
         UriOf = Uris,
     };

@@ -58,8 +58,8 @@ internal sealed class PeerKind
     internal OptionSpec<string>? Serves { get; }
     /// <summary>The option <c>pages</c>; null if the peer's own options say how many.</summary>
     internal OptionSpec<long>? Pages { get; }
-    /// <summary>The option that names the route to the peer below; null for a blocker.</summary>
-    internal OptionSpec<string>? Uses { get; init; }
+    /// <summary>The options that name the routes to the peers below; none for a blocker.</summary>
+    internal IReadOnlyList<OptionSpec<string>> Uses { get; init; } = [];
     /// <summary>Options that, if nobody sets them, get a value that depends on the state directory.</summary>
     internal (string Key, Func<string, string> Value)[] StateDefaults { get; init; } = [];
     /// <summary>Which store the peer's data belongs to; null if it keeps none.</summary>

@@ -18,7 +18,7 @@ internal static class ServiceKinds
             return new MadePeer(peer) { Pages = options.Pages, KeepsCachePages = true, Endpoints = peer, AddMetrics = metrics => AddMetrics(metrics, peer.Figures) };
         })
     {
-        Uses = CachedOptions.BlocksOption,
+        Uses = [CachedOptions.BlocksOption],
         Store = (_, section) => new StoreClaim("", $"route '{section.Get(CachedOptions.BlocksOption)}'"),
     };
 
@@ -31,7 +31,7 @@ internal static class ServiceKinds
             return new MadePeer(peer) { Pages = kind.ShareOf(section), Endpoints = peer, AddMetrics = metrics => AddMetrics(metrics, peer.Statistics) };
         })
     {
-        Uses = VlmcdOptions.BlocksOption,
+        Uses = [VlmcdOptions.BlocksOption],
     };
 
     private static void AddMetrics(MetricsRegistry metrics, CacheFigures cache)

@@ -24,6 +24,8 @@ internal sealed class Export(byte[] name, bool readOnly)
     internal int LostChanges { get; set; }
     /// <summary>Changes under way whose clients wait for them no longer: the deadline has passed.</summary>
     internal OverdueChanges Overdue { get; } = new();
+    /// <summary>Requests whose deadline has passed since <see cref="ExpiryLog"/> said so last.</summary>
+    internal int Untold { get; set; }
     /// <summary>The last thing that was begun (an OPEN or a CLOSE): the next waits for it.</summary>
     internal Task Last { get; set; } = Task.CompletedTask;
 }

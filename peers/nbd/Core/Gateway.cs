@@ -24,6 +24,7 @@ internal sealed class Gateway
     private readonly PeerContext _context;
     private readonly Port _port;
     private readonly long _deadline;
+    private readonly ExpiryLog _expiries;
     private readonly long _readWindow;
     private long _readBytes;
     private readonly Stack<Piece> _freePieces = new();
@@ -37,6 +38,7 @@ internal sealed class Gateway
         _context = context;
         _port = context.Port;
         _deadline = options.RequestDeadline.Ticks * 100;
+        _expiries = new ExpiryLog(context, options.RequestDeadline);
         _readWindow = (long)options.Pages << 12;
         Route = context.OpenRoute(options.Route);
         for (int i = 0; i < 64; i++)
@@ -244,9 +246,11 @@ internal sealed class Gateway
         while (_firstDue is { } request && request.Due <= _context.Reactor.Now)
         {
             Statistics.Expired++;
+            _expiries.Add(request.Export);
             request.Expire();
         }
 
+        _expiries.Tell();
         AnsweredLater();
         SetTimer();
     }

@@ -1,5 +1,5 @@
-using Archipelago.Runtime.Scheduling;
 using System.Runtime.CompilerServices;
+using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg.Ports;
 using Archipelago.Xseg.Tables;
 

@@ -26,4 +26,18 @@ public static class ReactorCalls
 
     /// <summary>As <see cref="CallAsync{T}(IReactor, Func{Task{T}})"/>, of work that is done at once.</summary>
     public static Task<T> CallAsync<T>(this IReactor reactor, Func<T> work) => reactor.CallAsync(() => Task.FromResult(work()));
+
+    /// <summary>As <see cref="CallAsync{T}(IReactor, Func{Task{T}})"/>, of work without a result.</summary>
+    public static Task CallAsync(this IReactor reactor, Func<Task> work) => reactor.CallAsync(async () =>
+    {
+        await work();
+        return true;
+    });
+
+    /// <summary>As <see cref="CallAsync(IReactor, Func{Task})"/>, of work that is done at once.</summary>
+    public static Task CallAsync(this IReactor reactor, Action work) => reactor.CallAsync(() =>
+    {
+        work();
+        return true;
+    });
 }
