@@ -48,6 +48,13 @@ public sealed unsafe partial class Port
         Shared.Store(ref request.Pointer->SourceLength, (uint)source.Length);
     }
 
+    /// <summary>Sets the identity of an op that may take effect only once; every such request must have one set, be it 0.</summary>
+    public void SetIdentity(in Request request, UInt128 identity)
+    {
+        Shared.Store(ref request.Pointer->IdentityLow, (ulong)identity);
+        Shared.Store(ref request.Pointer->IdentityHigh, (ulong)(identity >> 64));
+    }
+
     /// <summary>Sets the deadline, CLOCK_BOOTTIME nanoseconds.</summary>
     public void SetDeadline(in Request request, ulong deadline) => Shared.Store(ref request.Pointer->Deadline, deadline);
 

@@ -51,6 +51,8 @@ public readonly unsafe struct Request : IEquatable<Request>
     public ReadOnlySpan<byte> Target => new(_slot->Target, Math.Min(_slot->TargetLength, (ushort)RequestSlot.MaxTarget));
     /// <summary>Second name (the source of COPY).</summary>
     public ReadOnlySpan<byte> Source => new(_slot->Source, (int)Math.Min(_slot->SourceLength, RequestSlot.MaxTarget));
+    /// <summary>Identity of an op that may take effect only once: its issuer's, or that of the request that it is part of; 0 if it has none.</summary>
+    public UInt128 Identity => new(_slot->IdentityHigh, _slot->IdentityLow);
     /// <summary>Deadline in CLOCK_BOOTTIME nanoseconds, 0 for none.</summary>
     public ulong Deadline => _slot->Deadline;
     /// <summary>Trace id or 0.</summary>

@@ -52,10 +52,10 @@ internal sealed class MapDirectory
     }
 
     /// <summary>Writes all of it, stable.</summary>
-    internal async ValueTask SaveAsync(ObjectIo io)
+    internal async ValueTask SaveAsync(ObjectIo io, uint flow = 0)
     {
         for (int sector = 0; sector < SectorsFor(Chunks); sector++) Fill(sector);
-        int status = await io.WriteAsync(ObjectOf(_volume, Generation), 0, _bytes);
+        int status = await io.WriteAsync(ObjectOf(_volume, Generation), 0, _bytes, flow);
         if (status != 0) throw Failed(_volume, Generation, "written", status);
     }
 

@@ -40,6 +40,8 @@ internal sealed class Volume(string name, IReactor reactor)
 
     /// <summary>Copies under way, by object: who comes second waits for the first.</summary>
     internal Dictionary<ulong, Task<int>> Copies { get; } = [];
+    /// <summary>A new directory is being made: entries must not change.</summary>
+    internal bool IsRebuilding { get; set; }
     internal EntryWriter? Writer { get; set; }
     /// <summary>A purge of a snapshot goes on.</summary>
     internal bool IsPurging { get; set; }

@@ -48,6 +48,20 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         if (status is not (0 or Errno.ENOENT or Errno.EACCES)) throw new ErrnoException(status, $"volume {volume.Name}: its lock cannot be given back: {Errno.Describe(status)}");
     }
 
+    /// <summary>
+    /// Takes the lock for a change of metadata alone, which compare-and-swap guards: no flow is bound to it. Give it back with <see cref="LetGoAsync"/>.
+    /// </summary>
+    /// <exception cref="ErrnoException">EBUSY: another host has it.</exception>
+    internal async ValueTask HoldAsync(ulong id)
+    {
+        var (status, _) = await meta.RunAsync(
+            XsegOp.Acquire, meta.Flow, ObjectOf(id), 0, (ulong)options.Lease.Ticks * 100, RequestFlags.NoSync, Encoding.UTF8.GetBytes(options.Owner), Cookie());
+        if (status != 0) throw new ErrnoException(status, $"lock {Encoding.ASCII.GetString(ObjectOf(id))} cannot be had: {Errno.Describe(status)}");
+    }
+
+    /// <summary>Ends <see cref="HoldAsync"/>; if that fails the lease runs out.</summary>
+    internal async ValueTask LetGoAsync(ulong id) => await meta.RunAsync(XsegOp.Release, meta.Flow, ObjectOf(id), result: Cookie());
+
     /// <summary>Takes the lock from whoever has it; that one is fenced first.</summary>
     internal async ValueTask BreakAsync(string name, ulong id)
     {

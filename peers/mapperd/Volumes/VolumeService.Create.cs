@@ -48,7 +48,7 @@ internal sealed partial class VolumeService
                 Size = size,
                 ObjectSize = objectSize,
                 Layer = NewLayer(),
-                Generation = 1,
+                Generation = NewId(),
                 BaseVolume = baseRoot?.Id ?? 0,
                 BaseSnapshot = baseSnapshot?.Number ?? 0,
                 Created = NowUnix(),
@@ -60,7 +60,7 @@ internal sealed partial class VolumeService
             try
             {
                 if (baseSnapshot != null) await StillThereAsync(baseRoot!, baseSnapshot);
-                await MapDirectory.Make(root.Id, 1, ChunksOf(size, objectSize), from, root.Layer).SaveAsync(_meta);
+                await MapDirectory.Make(root.Id, root.Generation, ChunksOf(size, objectSize), from, root.Layer).SaveAsync(_meta);
                 await SwapAsync(VolumeRoot.ObjectOf(root.Id), new byte[Sector.Bytes], root.ToSector(), name, Errno.EEXIST);
                 await SwapAsync(VolumeName.ObjectOf(name), nameSector, NameRecord.ToSector(root.Id, name), name, Errno.EEXIST);
             }
@@ -133,8 +133,9 @@ internal sealed partial class VolumeService
             return true;
         }
 
+        // Without its root nothing tells the directory's name; then the collector removes it.
+        if (await _store.ReadRootAsync(record.Id) is { } unnamed) await _store.DeleteAsync(MapDirectory.ObjectOf(record.Id, unnamed.Generation));
         await _store.DeleteAsync(VolumeRoot.ObjectOf(record.Id));
-        await _store.DeleteAsync(MapDirectory.ObjectOf(record.Id, 1));
         await _store.DeleteAsync(VolumeLocks.ObjectOf(record.Id));
         await Catalogue.ReplaceAsync(entry, null);
         return false;

@@ -14,12 +14,12 @@ namespace Archipelago.Mapperd.Volumes;
 internal sealed partial class VolumeService
 {
     /// <summary>Makes a snapshot of the head as it is; whoever writes to the volume has come to rest and flushed. Its user goes on in a new layer.</summary>
-    internal Task<VolumeRoot> SnapshotAsync(string name, string snapshot, UInt128 identity) => ChangeAsync(name, async volume =>
+    internal Task<VolumeRoot> SnapshotAsync(string name, string snapshot, UInt128 identity) => RebuildAsync(name, async volume =>
     {
         var root = volume.Root!;
         if (IsDone(root, identity)) return root;
         if (volume.Find(snapshot) != null) throw new ErrnoException(Errno.EEXIST, $"snapshot {name}@{snapshot} exists already");
-        var directory = MapDirectory.Make(root.Id, root.Generation + 1, volume.Head.Directory.Chunks, volume.Head.Directory, root.Layer);
+        var directory = MapDirectory.Make(root.Id, NewId(), volume.Head.Directory.Chunks, volume.Head.Directory, root.Layer);
         await CommitHeadAsync(volume, directory, root with { Layer = NewLayer(), Parent = root.NextSnapshot, ChangedBy = identity }, KeepHead(volume, snapshot));
         return volume.Root!;
     });
@@ -27,13 +27,13 @@ internal sealed partial class VolumeService
     /// <summary>Makes the head what a snapshot is. What only the head had is deleted in the background.</summary>
     internal async Task<VolumeRoot> RollbackAsync(string name, string snapshot, UInt128 identity)
     {
-        var result = await ChangeAsync(name, async volume =>
+        var result = await RebuildAsync(name, async volume =>
         {
             var root = volume.Root!;
             if (IsDone(root, identity)) return root;
             var to = volume.Find(snapshot) ?? throw NoSnapshot(new VolumeName(name, snapshot));
             var map = await _store.MapOfAsync(root, to);
-            var directory = MapDirectory.Make(root.Id, root.Generation + 1, map.Directory.Chunks, map.Directory, root.Layer);
+            var directory = MapDirectory.Make(root.Id, NewId(), map.Directory.Chunks, map.Directory, root.Layer);
             await CommitHeadAsync(
                 volume, directory, root with { Size = to.Size, Layer = NewLayer(), Parent = to.Number, ChangedBy = identity }, KeepHead(volume, null));
             await ListAsync(volume.Root!);
@@ -44,14 +44,14 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>Sets the size. What a shrink cuts off is gone when it is done; its objects are deleted in the background.</summary>
-    internal Task<VolumeRoot> ResizeAsync(string name, ulong size) => ChangeAsync(name, async volume =>
+    internal Task<VolumeRoot> ResizeAsync(string name, ulong size) => RebuildAsync(name, async volume =>
     {
         var root = volume.Root!;
         CheckSize(name, size, root.ObjectSize);
         if (size == root.Size) return root;
         if (size > root.Size)
         {
-            var directory = MapDirectory.Make(root.Id, root.Generation + 1, ChunksOf(size, root.ObjectSize), volume.Head.Directory, root.Layer);
+            var directory = MapDirectory.Make(root.Id, NewId(), ChunksOf(size, root.ObjectSize), volume.Head.Directory, root.Layer);
             await CommitHeadAsync(volume, directory, root with { Size = size }, null);
         }
         else
@@ -75,7 +75,7 @@ internal sealed partial class VolumeService
         var root = volume.Root!;
         ulong objects = MapGeometry.ObjectsFor(size, root.ObjectSize), inside = size % (ulong)root.ObjectSize;
         int chunks = MapGeometry.ChunksFor(objects), last = chunks - 1;
-        var directory = MapDirectory.Make(root.Id, root.Generation + 1, chunks, volume.Head.Directory, root.Layer);
+        var directory = MapDirectory.Make(root.Id, NewId(), chunks, volume.Head.Directory, root.Layer);
         var word = directory.Words[last];
         if (word.IsDamaged) throw new ErrnoException(Errno.EIO, $"volume {volume.Name}: the map is damaged where it would be cut; restore object d.{root.Id:x16}.{root.Generation:x16}");
         var old = await volume.Head.ChunkAsync(last);
@@ -101,26 +101,24 @@ internal sealed partial class VolumeService
         return MapEntry.Of(layer, status == 0);
     }
 
-    private static SnapshotRecord NewSnapshot(VolumeRoot root, long now, string? name) => new()
+    /// <summary>The head as a snapshot; without a name it is one that is to be deleted.</summary>
+    private SnapshotRecord KeepHead(Volume volume, string? name) => new()
     {
         State = name == null ? SnapshotState.Deleting : SnapshotState.Live,
-        Number = root.NextSnapshot,
-        Parent = root.Parent,
-        Generation = root.Generation,
-        Size = root.Size,
-        Layer = root.Layer,
-        Created = now,
+        Number = volume.Root!.NextSnapshot,
+        Parent = volume.Root.Parent,
+        Generation = volume.Root.Generation,
+        Size = volume.Root.Size,
+        Layer = volume.Root.Layer,
+        Created = NowUnix(),
         Name = name ?? "",
     };
-
-    private SnapshotRecord KeepHead(Volume volume, string? name) => NewSnapshot(volume.Root!, NowUnix(), name);
 
     /// <summary>Directory, record, root: in this order. Until the last one is written nothing refers to the first two.</summary>
     private async ValueTask CommitHeadAsync(Volume volume, MapDirectory directory, VolumeRoot root, SnapshotRecord? kept)
     {
         ulong old = volume.Root!.Generation;
-        await DrainAsync(volume);
-        await directory.SaveAsync(_meta);
+        await directory.SaveAsync(_meta, volume.Flow);
         root = root with { Generation = directory.Generation };
         if (kept != null)
         {
@@ -136,11 +134,20 @@ internal sealed partial class VolumeService
         if (kept == null) await ForgetAsync(MapDirectory.ObjectOf(root.Id, old));
     }
 
-    /// <summary>Changes of entries that were begun by nobody who still waits for them have ended.</summary>
-    private async ValueTask DrainAsync(Volume volume)
+    /// <summary>A change that makes a new directory: no entry changes from the reading of the old one until the new one is the head's.</summary>
+    private Task<VolumeRoot> RebuildAsync(string name, Func<Volume, Task<VolumeRoot>> change) => ChangeAsync(name, async volume =>
     {
-        while (volume.Copies.Count > 0 || volume.Writer is { IsIdle: false }) await _context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
-    }
+        volume.IsRebuilding = true;
+        try
+        {
+            while (volume.Copies.Count > 0 || volume.Writer is { IsIdle: false }) await _context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
+            return await change(volume);
+        }
+        finally
+        {
+            volume.IsRebuilding = false;
+        }
+    });
 
     /// <summary>Deletes what nothing refers to any more; if that fails the collector finds it.</summary>
     private async ValueTask ForgetAsync(byte[] name)

@@ -46,7 +46,8 @@ internal sealed partial class VolumeService
         try
         {
             if (volume.IsOpen && volume.IsLoaded) return volume;
-            await LockPatientlyAsync(volume);
+            if (volume.IsOpen) await ReloadAsync(volume);
+            else await LockPatientlyAsync(volume);
             volume.IsOpen = true;
             StartPurge(volume);
             return volume;
@@ -90,7 +91,8 @@ internal sealed partial class VolumeService
         {
             if (volume is { IsOpen: true, IsLoaded: true } && volume.Flow == flow) return volume;
             if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here; open it");
-            await ReloadAsync(volume);
+            if (volume.IsOpen) await ReloadAsync(volume);
+            else await LockAsync(volume);
             volume.IsOpen = true;
             if (volume.Flow != flow) throw new ErrnoException(Errno.EINVAL, $"volume {name}: the request's flow {flow} is not the volume's, {volume.Flow}");
             return volume;
@@ -152,7 +154,7 @@ internal sealed partial class VolumeService
     private async ValueTask LockAsync(Volume volume)
     {
         if (!volume.IsLocked || !volume.IsLoaded) await ReloadAsync(volume);
-        else volume.LockUsers++;
+        volume.LockUsers++;
     }
 
     /// <summary>Takes the lock, or keeps it, and reads everything anew.</summary>
@@ -161,11 +163,9 @@ internal sealed partial class VolumeService
         await _store.LoadAsync(volume);
         ulong id = volume.Root!.Id;
         ulong epoch = await _locks.AcquireAsync(volume, id);
-        volume.LockUsers++;
         try
         {
             // Whoever had it until now may have changed it since it was read.
-            _store.Chunks.ForgetLayer(volume.Root.Layer);
             await _store.LoadAsync(volume);
             _store.Chunks.ForgetLayer(volume.Root.Layer);
             if (volume.Root.Epoch != epoch) await _store.CommitAsync(volume, volume.Root with { Epoch = epoch });
@@ -173,12 +173,12 @@ internal sealed partial class VolumeService
         }
         catch (ErrnoException)
         {
-            await UnlockAsync(volume, orThrow: false, id);
+            if (!volume.IsLocked) await GiveBackAsync(volume, id);
             throw;
         }
     }
 
-    private async ValueTask UnlockAsync(Volume volume, bool orThrow, ulong id = 0)
+    private async ValueTask UnlockAsync(Volume volume, bool orThrow)
     {
         if (volume.LockUsers > 1)
         {
@@ -186,18 +186,23 @@ internal sealed partial class VolumeService
             return;
         }
 
-        try
-        {
-            if (id == 0) id = volume.Root?.Id ?? await IdOfAsync(volume);
-            await _locks.ReleaseAsync(volume, id);
-        }
-        catch (ErrnoException failed) when (!orThrow)
-        {
-            _context.Log.LogWarning("volume {Volume}: {Error}; its lease will run out", volume.Name, failed.Message);
-        }
-
+        ulong id = volume.Root?.Id ?? await IdOfAsync(volume);
+        if (orThrow) await _locks.ReleaseAsync(volume, id);
+        else await GiveBackAsync(volume, id);
         volume.LockUsers = 0;
         volume.Unload();
+    }
+
+    private async ValueTask GiveBackAsync(Volume volume, ulong id)
+    {
+        try
+        {
+            await _locks.ReleaseAsync(volume, id);
+        }
+        catch (ErrnoException failed)
+        {
+            _context.Log.LogWarning("{Error}; its lease will run out", failed.Message);
+        }
     }
 
     private async ValueTask<ulong> IdOfAsync(Volume volume) => NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(volume.Name), $"volume {volume.Name}"), volume.Name);

@@ -1,0 +1,94 @@
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Maps;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+
+namespace Archipelago.Mapperd.Volumes;
+
+/// <summary>Independence of a clone from the snapshot that it came from: it gets a copy of all that it shares with it. Its user goes on meanwhile.</summary>
+internal sealed partial class VolumeService
+{
+    /// <summary>Objects that flatten has looked at, and how many there are, by volume.</summary>
+    internal Dictionary<string, (ulong Done, ulong Of)> Progress { get; } = new(StringComparer.Ordinal);
+
+    /// <exception cref="ErrnoException">EBUSY: it has snapshots, which need the other volume too.</exception>
+    internal async Task<VolumeRoot> FlattenAsync(string name)
+    {
+        var volume = await Table.EnterAsync(name);
+        bool isLocked = false;
+        try
+        {
+            await LockPatientlyAsync(volume);
+            isLocked = true;
+        }
+        finally
+        {
+            if (!isLocked) Table.Leave(volume);
+        }
+
+        // Only the beginning and the end are under the gate: who closes the volume does not wait for all of it.
+        volume.Gate.Exit();
+        ErrnoException? failed = null;
+        try
+        {
+            await CopyBaseAsync(volume);
+        }
+        catch (ErrnoException fault)
+        {
+            failed = fault;
+        }
+
+        await volume.Gate.EnterAsync();
+        try
+        {
+            if (failed != null) throw failed;
+            if (volume.Root is not { BaseVolume: not 0 } root) return volume.Root ?? throw new ErrnoException(Errno.EAGAIN, $"volume {name}: its state is not known; do it again");
+            if (volume.Snapshots.Any()) throw new ErrnoException(Errno.EBUSY, $"volume {name}: a snapshot was made meanwhile; delete it and do it again");
+            await _store.CommitAsync(volume, root with { BaseVolume = 0, BaseSnapshot = 0 });
+            await ListAsync(volume.Root!);
+            if (root.BaseVolume != 0) await PurgeBaseAsync(root.BaseVolume);
+            return volume.Root!;
+        }
+        finally
+        {
+            await UnlockAsync(volume, orThrow: false);
+            Table.Leave(volume);
+        }
+    }
+
+    private async Task CopyBaseAsync(Volume volume)
+    {
+        var root = volume.Root!;
+        if (root.BaseVolume == 0) return;
+        if (volume.Snapshots.Any())
+            throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} has snapshots, which share with the other volume too; delete them first (`archipelago volume info {volume.Name}` tells when they are gone)");
+        var from = (await BaseOfAsync(root))!;
+        ulong objects = Math.Min(MapGeometry.ObjectsFor(root.Size, root.ObjectSize), (ulong)from.Directory.Chunks * MapGeometry.ChunkEntries), next = 0;
+        int error = 0;
+        await Task.WhenAll(Enumerable.Range(0, _options.FanOut).Select(_ => WorkAsync()));
+        Progress.Remove(volume.Name);
+        if (error == 0 && IsStopping) error = Errno.ESHUTDOWN;
+        if (error != 0) throw new ErrnoException(error, $"volume {volume.Name} still shares with the volume that it was cloned from: {Errno.Describe(error)}; what was copied stays, do it again");
+
+        async Task WorkAsync()
+        {
+            while (error == 0 && next < objects && !IsStopping)
+            {
+                ulong index = next++;
+                Progress[volume.Name] = (index, objects);
+                try
+                {
+                    var entry = await volume.Head.FindAsync(index);
+                    if (entry.IsDamaged) error = Errno.EIO;
+                    else if (entry.Layer == (await from.FindAsync(index)).Layer && await TakeAsync(volume, index, drop: false) is var status and not 0) error = status;
+                }
+                catch (ErrnoException fault)
+                {
+                    error = fault.Errno;
+                }
+
+                if (index % 256 == 0) await _context.Reactor.Delay(TimeSpan.Zero);
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Maps;
+using Archipelago.Mapperd.Purging;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Scheduling;
+using Archipelago.Xseg;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Mapperd.Volumes;
+
+/// <summary>Background removal of snapshots: what only they refer to, then their place in the tree, then their directory and record.</summary>
+internal sealed partial class VolumeService
+{
+    private const int PacedDeletes = 2;
+    private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1), LastRetry = TimeSpan.FromMinutes(1);
+    /// <summary>How long a purge keeps a volume from other hosts at a time.</summary>
+    private static readonly TimeSpan Slice = TimeSpan.FromSeconds(2);
+
+    private readonly HashSet<string> _purging = new(StringComparer.Ordinal);
+    private readonly Dictionary<(ulong Volume, ulong Number), int> _cursors = [];
+
+    /// <summary>Removals that go on in the background.</summary>
+    internal int Purges { get; private set; }
+
+    private void StartPurge(Volume volume)
+    {
+        if (!volume.Snapshots.Any(record => record.State == SnapshotState.Deleting) || !_purging.Add(volume.Name)) return;
+        Purges++;
+        _ = PurgeLoopAsync(volume.Name);
+    }
+
+    private async Task PurgeLoopAsync(string name)
+    {
+        // Whoever began this goes on with its own work first.
+        await _context.Reactor.Delay(TimeSpan.Zero);
+        for (var delay = FirstRetry; !IsStopping;)
+        {
+            try
+            {
+                if (await PurgeOneAsync(name) is not { } rest) break;
+                delay = FirstRetry;
+                await _context.Reactor.Delay(rest);
+                continue;
+            }
+            catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT)
+            {
+                break;
+            }
+            catch (Exception later)
+            {
+                if (later is not ErrnoException) _context.Log.LogError(later, "volume {Volume}: removing a snapshot ended in an error of our own", name);
+                else if (((ErrnoException)later).Errno != Errno.EBUSY) _context.Log.LogWarning("volume {Volume}: what a snapshot left cannot be deleted: {Error}; next try in {Delay}", name, later.Message, delay);
+            }
+
+            await _context.Reactor.Delay(delay);
+            delay = delay * 2 < LastRetry ? delay * 2 : LastRetry;
+        }
+
+        _purging.Remove(name);
+        Purges--;
+    }
+
+    /// <summary>Removes one snapshot, or goes on with it for a while; how long to rest then. Null: nothing is left that can be removed now.</summary>
+    private async Task<TimeSpan?> PurgeOneAsync(string name)
+    {
+        Comparison comparison;
+        SnapshotRecord victim;
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            await LockAsync(volume);
+            if (await NextVictimAsync(volume) is not { } next)
+            {
+                await UnlockAsync(volume, orThrow: false);
+                return null;
+            }
+
+            victim = next;
+            comparison = await CompareAsync(volume, victim);
+            volume.IsPurging = true;
+            volume.LeftDuringPurge.Clear();
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+
+        ulong id = volume.Root!.Id;
+        bool isDone = false;
+        try
+        {
+            isDone = await PassAsync(comparison, (id, victim.Number), () => !volume.IsOpen);
+        }
+        finally
+        {
+            volume = await Table.EnterAsync(name);
+            try
+            {
+                volume.IsPurging = false;
+                if (isDone) await RemoveAsync(volume, victim);
+                await UnlockAsync(volume, orThrow: false);
+            }
+            finally
+            {
+                Table.Leave(volume);
+            }
+        }
+
+        return isDone ? TimeSpan.Zero : Slice / 2;
+    }
+
+    /// <summary>A snapshot that is to be deleted, that no clone needs, and that at most one other version has come from: others keep their place in the tree.</summary>
+    private async ValueTask<SnapshotRecord?> NextVictimAsync(Volume volume)
+    {
+        var candidates = volume.Snapshots.Where(record => record.State == SnapshotState.Deleting && volume.ChildrenOf(record.Number).Count() <= 1).ToArray();
+        if (candidates.Length == 0) return null;
+        var clones = (await Catalogue.ReadAsync()).Where(entry => entry.Record.BaseVolume == volume.Root!.Id).Select(entry => entry.Record.BaseSnapshot).ToHashSet();
+        return Array.Find(candidates, record => !clones.Contains(record.Number));
+    }
+
+    private async ValueTask<Comparison> CompareAsync(Volume volume, SnapshotRecord victim)
+    {
+        var root = volume.Root!;
+        var neighbours = new List<VersionMap>();
+        if (await ParentOfAsync(volume, victim.Parent) is { } parent) neighbours.Add(parent);
+        foreach (var child in volume.ChildrenOf(victim.Number)) neighbours.Add(child == null ? volume.Head : await CachedMapAsync(root, child));
+        return new Comparison(await CachedMapAsync(root, victim), MapGeometry.ObjectsFor(victim.Size, root.ObjectSize), neighbours);
+    }
+
+    /// <summary>Deletes what is the version's alone, resting three times as long as it works; false if it should go on later.</summary>
+    private async ValueTask<bool> PassAsync(Comparison comparison, (ulong, ulong) of, Func<bool> isSliced)
+    {
+        long until = _context.Reactor.Now + Slice.Ticks * 100;
+        for (int chunk = _cursors.GetValueOrDefault(of); chunk < comparison.Chunks; chunk++)
+        {
+            if (IsStopping || (isSliced() && _context.Reactor.Now > until))
+            {
+                _cursors[of] = chunk;
+                return false;
+            }
+
+            await DeleteObjectsAsync(await comparison.OwnObjectsAsync(chunk));
+            if (comparison.OwnChunk(chunk) is not (var layer and not 0)) continue;
+            var (status, _) = await _meta.RunAsync(XsegOp.Delete, _meta.Flow, LayerName.Chunk(layer, chunk));
+            if (status is not (0 or Errno.ENOENT)) throw new ErrnoException(status, $"a chunk of a map cannot be deleted: {Errno.Describe(status)}");
+            _store.Chunks.Forget(layer, chunk);
+        }
+
+        _cursors.Remove(of);
+        if (await _data.FlushAsync(_data.Flow) is var flushed and not 0) throw new ErrnoException(flushed, $"the deletions cannot be made stable: {Errno.Describe(flushed)}");
+        return true;
+    }
+
+    /// <summary>Under the gate: who came from it comes from its parent now, then it is gone.</summary>
+    private async ValueTask RemoveAsync(Volume volume, SnapshotRecord victim)
+    {
+        if (volume.Find(victim.Number) is not { State: SnapshotState.Deleting } record || volume.ChildrenOf(victim.Number).Count() > 1) return;
+        var comparison = await CompareAsync(volume, record);
+        foreach (ulong index in volume.LeftDuringPurge.ToArray())
+            if (await comparison.IsOwnAsync(index) is (true, var layer)) await DeleteObjectsAsync([(layer, index)]);
+        foreach (var child in volume.ChildrenOf(victim.Number).ToArray())
+        {
+            if (child != null) await _store.PutSnapshotAsync(volume, volume.Slots.IndexOf(child), child with { Parent = record.Parent });
+            else await _store.CommitAsync(volume, volume.Root! with { Parent = record.Parent });
+        }
+
+        await _store.DeleteAsync(MapDirectory.ObjectOf(volume.Root!.Id, record.Generation));
+        await _store.PutSnapshotAsync(volume, volume.Slots.IndexOf(record), null);
+        _maps.Remove((volume.Root.Id, record.Number));
+        _context.Log.LogInformation("volume {Volume}: snapshot {Number} {Name} is removed", volume.Name, record.Number, record.Name);
+    }
+
+    private async ValueTask DeleteObjectsAsync(List<(ulong Layer, ulong Index)> objects)
+    {
+        int next = 0, error = 0;
+        await Task.WhenAll(Enumerable.Range(0, Math.Min(PacedDeletes, objects.Count)).Select(_ => WorkAsync()));
+        if (error != 0) throw new ErrnoException(error, $"objects that nobody refers to cannot be deleted: {Errno.Describe(error)}");
+
+        async Task WorkAsync()
+        {
+            long started = _context.Reactor.Now;
+            for (int done = 1; error == 0 && next < objects.Count && !IsStopping; done++)
+            {
+                var (layer, index) = objects[next++];
+                var (status, _) = await _data.RunAsync(XsegOp.Delete, _data.Flow, LayerName.Data(layer, index));
+                if (status is not (0 or Errno.ENOENT)) error = status;
+                // Guests have the better right to the store; and where a deletion is a mere call the reactor has others to serve, too.
+                if (done % 16 != 0) continue;
+                await _context.Reactor.Delay(TimeSpan.FromTicks((_context.Reactor.Now - started) * 3 / 100));
+                started = _context.Reactor.Now;
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+using System.Security.Cryptography;
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Maps;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Tables;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Mapperd.Volumes;
+
+/// <summary>What changes nothing: versions by name, content hashes, leases.</summary>
+internal sealed partial class VolumeService
+{
+    /// <summary>The volume, and the size of the version that the name names.</summary>
+    /// <exception cref="ErrnoException">ENOENT.</exception>
+    internal async Task<(VolumeRoot Root, ulong Size)> FindVersionAsync(VolumeName name)
+    {
+        var volume = await LookAsync(name.Volume);
+        return (volume.Root!, name.Snapshot == null ? volume.Root!.Size : (volume.Find(name.Snapshot) ?? throw NoSnapshot(name)).Size);
+    }
+
+    /// <summary>The map of a version as it is now.</summary>
+    internal async Task<VersionMap> MapOfAsync(VolumeName name)
+    {
+        var volume = await LookAsync(name.Volume);
+        return name.Snapshot == null ? volume.Head : await CachedMapAsync(volume.Root!, volume.Find(name.Snapshot) ?? throw NoSnapshot(name));
+    }
+
+    /// <summary>The flow of those who only read a version. Of a head, which another host may be writing to, nothing is cached under it.</summary>
+    internal unsafe uint ReadOnlyFlow(VolumeName name)
+    {
+        uint flow = FlowTable.FindOrAdd(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name.Snapshot == null ? name + "@" : name.ToString()));
+        if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Policy, (byte)CachePolicy.Off);
+        return flow;
+    }
+
+    /// <summary>
+    /// Address of a version's content: the root of the Merkle tree over the SHA-256 of its objects (each without trailing zeros), padded with digests of zeros to
+    /// a power of two. Equal content in objects of one size has one hash, whatever the maps.
+    /// </summary>
+    internal async Task<byte[]> HashAsync(VolumeName name)
+    {
+        var volume = await LookAsync(name.Volume);
+        var map = name.Snapshot == null ? volume.Head : await CachedMapAsync(volume.Root!, volume.Find(name.Snapshot) ?? throw NoSnapshot(name));
+        ulong size = name.Snapshot == null ? volume.Root!.Size : volume.Find(name.Snapshot)!.Size;
+        if (volume.IsOpen && name.Snapshot == null && await _data.FlushAsync(volume.Flow) is var flushed and not 0)
+            throw new ErrnoException(flushed, $"volume {name}: the flush failed: {Errno.Describe(flushed)}");
+        int objects = (int)MapGeometry.ObjectsFor(size, volume.Root!.ObjectSize);
+        var digests = new byte[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)objects) * 32];
+        int next = 0;
+        ErrnoException? fault = null;
+        await Task.WhenAll(Enumerable.Range(0, _options.FanOut).Select(_ => WorkAsync()));
+        if (fault != null) throw fault;
+        for (int count = digests.Length / 32; count > 1; count /= 2)
+            for (int i = 0; i < count / 2; i++) SHA256.HashData(digests.AsSpan(i * 64, 64), digests.AsSpan(i * 32, 32));
+        return digests[..32];
+
+        async Task WorkAsync()
+        {
+            while (fault == null && next < objects)
+            {
+                int index = next++;
+                var entry = await map.FindAsync((ulong)index);
+                var result = new byte[32];
+                int status = entry.IsDamaged ? Errno.EIO
+                    : (await _data.RunAsync(XsegOp.Hash, volume.Flow == 0 ? _data.Flow : volume.Flow, LayerName.Data(entry.Layer, (ulong)index), result: result)).Status;
+                if (status == Errno.ENOENT && !entry.IsPresent) (status, result) = (0, SHA256.HashData([]));
+                if (status != 0) fault ??= new ErrnoException(status == Errno.ENOENT ? Errno.EIO : status, $"volume {name}: object {index} cannot be hashed: {Errno.Describe(status)}");
+                else result.CopyTo(digests, index * 32);
+            }
+        }
+    }
+
+    /// <summary>Breaks the lock of a volume, whoever has it; that one is fenced first.</summary>
+    internal async Task BreakLockAsync(string name)
+    {
+        ulong id = await _store.ResolveAsync(name);
+        if (id == 0) throw new ErrnoException(Errno.ENOENT, $"there is no volume {name}");
+        await _locks.BreakAsync(name, id);
+    }
+
+    /// <summary>Says for all volumes that are open here that this host lives.</summary>
+    internal async Task RenewAsync()
+    {
+        foreach (var volume in Table.All.Where(volume => volume is { IsLocked: true, IsLoaded: true }).ToArray())
+        {
+            int status = await _locks.RenewAsync(volume);
+            if (status == Errno.EBUSY) _context.Log.LogError("volume {Volume}: another host has taken it over; whatever is written to it here fails with ESTALE", volume.Name);
+            else if (status != 0) _context.Log.LogWarning("volume {Volume}: its lease cannot be renewed: {Error}", volume.Name, Errno.Describe(status));
+        }
+    }
+}

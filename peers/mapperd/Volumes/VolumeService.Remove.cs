@@ -1,0 +1,116 @@
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Maps;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Mapperd.Volumes;
+
+/// <summary>Deletion of snapshots and volumes, names, independence of a clone.</summary>
+internal sealed partial class VolumeService
+{
+    /// <summary>Deletes a snapshot: gone when this is done, what only it refers to goes in the background.</summary>
+    /// <exception cref="ErrnoException">EBUSY: it has clones.</exception>
+    internal Task<VolumeRoot> DeleteSnapshotAsync(VolumeName name) => ChangeAsync(name.Volume, async volume =>
+    {
+        await MarkDeletedAsync(volume, volume.Find(name.Snapshot!) ?? throw NoSnapshot(name));
+        StartPurge(volume);
+        return volume.Root!;
+    });
+
+    /// <summary>
+    /// Deletes a volume: gone, and its name free, when this is done; its objects go in the background. <paramref name="snapshots"/>: with its snapshots.
+    /// </summary>
+    internal async Task DeleteAsync(string name, bool snapshots)
+    {
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+            await LockPatientlyAsync(volume);
+            bool isGone = false;
+            try
+            {
+                var live = volume.Snapshots.Where(record => record.State == SnapshotState.Live).ToArray();
+                if (live.Length > 0 && !snapshots)
+                    throw new ErrnoException(Errno.EBUSY, $"volume {name} has {live.Length} snapshots ({string.Join(", ", live.Take(5).Select(record => record.Name))}); delete them first, or with it: --snapshots");
+                foreach (var snapshot in live) await MarkDeletedAsync(volume, snapshot);
+                var root = volume.Root!;
+                var entry = await Catalogue.FindAsync(root.Id) ?? await Catalogue.AddAsync(CatalogueRecord.Of(root, RecordState.Deleting));
+                entry = await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Deleting));
+                await _store.CommitAsync(volume, root with { IsDeleted = true });
+                isGone = true;
+                await FreeNameAsync(name, root.Id);
+                StartRemoval(entry);
+            }
+            finally
+            {
+                // Until it is removed altogether this host keeps its lock; a later one finds it by its record.
+                if (isGone) ForgetLock(volume);
+                else await UnlockAsync(volume, orThrow: false);
+            }
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Gives a closed volume another name.</summary>
+    internal async Task<VolumeRoot> RenameAsync(string name, string to, UInt128 identity)
+    {
+        if (name == to) throw new ErrnoException(Errno.EINVAL, $"volume {name} has that name already");
+        try
+        {
+            return await ChangeAsync(name, async volume =>
+            {
+                if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+                var root = volume.Root!;
+                var (sector, existing) = await LookUpNameAsync(to);
+                if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already");
+                await SwapAsync(VolumeName.ObjectOf(to), sector, NameRecord.ToSector(root.Id, to), to, Errno.EEXIST);
+                await _store.CommitAsync(volume, root with { Name = to, ChangedBy = identity });
+                root = volume.Root!;
+                await FreeNameAsync(name, root.Id);
+                await ListAsync(root);
+                return root;
+            });
+        }
+        catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT && identity != 0)
+        {
+            // A replay: it has the other name already.
+            if (await FindDoneAsync(to, identity) is { } root) return root;
+            throw;
+        }
+    }
+
+    /// <summary>Frees a name, if the volume still has it.</summary>
+    private async ValueTask FreeNameAsync(string name, ulong id)
+    {
+        int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, NameRecord.ToSector(id, name), new byte[Sector.Bytes]);
+        if (status is not (0 or Errno.EILSEQ)) _context.Log.LogWarning("object n.{Volume} cannot be written: {Error}; the name is free all the same", name, Errno.Describe(status));
+    }
+
+    /// <summary>Marks first, and looks for clones then: whoever clones at the same time does it the other way round, so that one of both sees the other.</summary>
+    private async ValueTask MarkDeletedAsync(Volume volume, SnapshotRecord snapshot)
+    {
+        int slot = volume.Slots.IndexOf(snapshot);
+        var root = volume.Root!;
+        await _store.PutSnapshotAsync(volume, slot, snapshot with { State = SnapshotState.Deleting });
+        var clones = (await Catalogue.ReadAsync()).Where(entry =>
+            entry.Record.BaseVolume == root.Id && entry.Record.BaseSnapshot == snapshot.Number && entry.Record.State != RecordState.Deleting).ToArray();
+        if (clones.Length == 0) return;
+        await _store.PutSnapshotAsync(volume, slot, snapshot);
+        throw new ErrnoException(
+            Errno.EBUSY, $"snapshot {volume.Name}@{snapshot.Name} has {clones.Length} clones ({string.Join(", ", clones.Take(5).Select(entry => entry.Record.Name))}); flatten or delete them first");
+    }
+
+    private async ValueTask<VolumeRoot?> FindDoneAsync(string name, UInt128 identity) =>
+        await _store.ResolveAsync(name) is var id and not 0 && await _store.ReadRootAsync(id) is { } root && IsDone(root, identity) ? root : null;
+
+    private static void ForgetLock(Volume volume)
+    {
+        volume.LockUsers = 0;
+        volume.Unload();
+    }
+}
