@@ -22,9 +22,9 @@ public sealed class ObjectIo(PeerContext context, Route route, uint flow)
     public uint Flow => flow;
 
     /// <summary>Reads; bytes beyond the object are zeros.</summary>
-    public async ValueTask<(int Status, bool Missing)> ReadAsync(byte[] name, ulong offset, Memory<byte> to)
+    public async ValueTask<(int Status, bool Missing)> ReadAsync(byte[] name, ulong offset, Memory<byte> to, RequestFlags flags = RequestFlags.None)
     {
-        var request = await PrepareAsync(XsegOp.Read, flow, name, offset, (ulong)to.Length, RequestFlags.None, pages: true);
+        var request = await PrepareAsync(XsegOp.Read, flow, name, offset, (ulong)to.Length, flags, pages: true);
         int status = await SubmitAsync(request);
         bool missing = (request.Reply & ReplyFlags.Missing) != 0;
         if (status == 0 && !Copy(request, to.Span, write: false)) status = Errno.EBADMSG;
@@ -54,9 +54,10 @@ public sealed class ObjectIo(PeerContext context, Route route, uint flow)
     /// <summary>Runs an op without data; the status and what was serviced.</summary>
     public async ValueTask<(int Status, ulong Serviced)> RunAsync(
         XsegOp op, uint ofFlow, ReadOnlyMemory<byte> name, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None,
-        ReadOnlyMemory<byte> source = default, Memory<byte> result = default)
+        ReadOnlyMemory<byte> source = default, Memory<byte> result = default, UInt128 identity = default)
     {
         var request = await PrepareAsync(op, ofFlow, name, offset, length, flags, pages: false);
+        context.Port.SetIdentity(request, identity);
         if (!source.IsEmpty) context.Port.SetSource(request, source.Span);
         if (!result.IsEmpty)
         {

@@ -1,73 +1,65 @@
+using System.Text;
+using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Vlmcd.Control;
-using Archipelago.Vlmcd.Format;
 using Archipelago.Vlmcd.Volumes;
+using Archipelago.Xseg;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 
 namespace Archipelago.Vlmcd;
 
 /// <summary>
-/// <c>GET</c> and <c>POST /v1/volumes</c>; <c>GET</c>, <c>PUT</c> (resize) and <c>DELETE /v1/volumes/NAME</c> (<c>?force=true</c>: also
-/// with a damaged header); <c>GET /v1/vlmcd</c>. All of it runs on the reactor, by message.
+/// <c>POST /v1/volumes</c> (create, clone); <c>PUT</c> (resize, rename, snapshot, rollback, flatten) and <c>DELETE /v1/volumes/NAME</c> or
+/// <c>/NAME@SNAPSHOT</c> (<c>?snapshots=true</c>: with them); <c>GET /v1/vlmcd</c>. What volumes there are mapperd tells. All of it runs on the reactor, by message.
 /// </summary>
 public sealed partial class VlmcdPeer : IControlEndpoints
 {
     void IControlEndpoints.Map(IEndpointRouteBuilder routes)
     {
-        routes.GetJson("/v1/volumes", VlmcdJson.Default.VolumeList, _ => OnReactor(ListAsync));
-        routes.PostJson("/v1/volumes", VlmcdJson.Default.VolumeCreate, VlmcdJson.Default.VolumeInfo, (body, _) => OnReactor(() => CreateAsync(body)));
-        routes.GetJson("/v1/volumes/{name}", VlmcdJson.Default.VolumeInfo, context => OnReactor(() => InfoAsync(NameOf(context))));
-        routes.PutJson("/v1/volumes/{name}", VlmcdJson.Default.VolumeResize, VlmcdJson.Default.VolumeInfo,
-            (body, context) => OnReactor(async () => InfoOf(await _volumes.ResizeAsync(NameOf(context), body.Size))));
+        var json = VlmcdJson.Default;
+        routes.PostJson("/v1/volumes", json.VolumeCreate, json.VolumeState, (body, _) => OnReactor(() => CreateAsync(body)));
+        routes.PutJson("/v1/volumes/{name}", json.VolumeChange, json.VolumeState, (body, context) => OnReactor(() => ChangeAsync(NameOf(context), body)));
         routes.DeleteJson("/v1/volumes/{name}", ControlJson.Default.Nothing, context => OnReactor(async () =>
         {
-            await _volumes.DeleteAsync(NameOf(context), context.Request.Query["force"] == "true", isReplay: false);
+            await _volumes.ChangeClosedAsync(
+                XsegOp.Delete, NameOf(context), _volumes.NewIdentity(), flags: context.Request.Query["snapshots"] == "true" ? RequestFlags.Force : RequestFlags.None);
             return Nothing.Value;
         }));
-        routes.GetJson("/v1/vlmcd", VlmcdJson.Default.VlmcdStatus, _ => OnReactor(() => Task.FromResult(StatusNow())));
+        routes.GetJson("/v1/vlmcd", json.VlmcdStatus, _ => OnReactor(() => Task.FromResult(StatusNow())));
     }
 
-    private static string NameOf(HttpContext context) => CheckName(context.RouteValue("name"));
+    private static VolumeName NameOf(HttpContext context) => VolumeName.Parse(context.RouteValue("name"));
 
-    private static string CheckName(string name) => VolumeName.Check(System.Text.Encoding.UTF8.GetBytes(name));
-
-    private async Task<VolumeInfo> CreateAsync(VolumeCreate body)
+    private async Task<VolumeState> CreateAsync(VolumeCreate body)
     {
-        string name = CheckName(body.Name ?? "");
-        return InfoOf(await _volumes.CreateAsync(name, body.Size, body.ObjectSize ?? _options.ObjectSize, UInt128.Zero, isReplay: false));
+        string name = VolumeName.Check(Encoding.UTF8.GetBytes(body.Name ?? ""));
+        var target = new VolumeName(name, null);
+        return State(name, body.From == null
+            ? await _volumes.PassAsync(XsegOp.Create, target, _volumes.NewIdentity(), offset: (ulong)(body.ObjectSize ?? 0), length: body.Size)
+            : await _volumes.PassAsync(XsegOp.Clone, target, _volumes.NewIdentity(), VolumeName.Parse(body.From).ToString(), length: body.Size));
     }
 
-    private async Task<VolumeInfo> InfoAsync(string name) => InfoOf(await _volumes.InfoAsync(name));
-
-    /// <summary>The list comes from the catalogue, what is open from memory: no header is read.</summary>
-    private async Task<VolumeList> ListAsync()
+    private async Task<VolumeState> ChangeAsync(VolumeName name, VolumeChange body)
     {
-        await _volumes.EnsureCatalogueAsync();
-        var volumes = _volumes.Catalogue.Live.Select(entry => InfoOf(entry.Record)).ToList();
-        foreach (var (name, fault) in _volumes.BadHeaders)
-            if (_volumes.Catalogue.Find(name) == null) volumes.Add(new VolumeInfo(name, 0, 0, null, 0, "damaged", fault));
-        return new VolumeList([.. volumes.OrderBy(volume => volume.Name, StringComparer.Ordinal)]);
+        var identity = _volumes.NewIdentity();
+        return State(body.Name ?? name.ToString(), body switch
+        {
+            { Size: { } size } => await _volumes.ResizeAsync(name, size, identity),
+            { Name: { } to } => await _volumes.ChangeClosedAsync(XsegOp.Rename, name, identity, VolumeName.Check(Encoding.UTF8.GetBytes(to))),
+            { Snapshot: { } snapshot } => await _volumes.SnapshotAsync(name, VolumeName.Check(Encoding.UTF8.GetBytes(snapshot)), identity),
+            { Rollback: { } snapshot } => await _volumes.ChangeClosedAsync(XsegOp.Rollback, name, identity, VolumeName.Check(Encoding.UTF8.GetBytes(snapshot))),
+            { Flatten: true } => await _volumes.FlattenAsync(name, identity),
+            _ => throw new ErrnoException(Errno.EINVAL, "the body says nothing to do: expected size, name, snapshot, rollback or flatten"),
+        });
     }
 
-    private VolumeInfo InfoOf(CatalogueRecord record)
-    {
-        if (_volumes.Table.Find(record.Name)?.Header is { } header) return InfoOf(header);
-        string? fault = _volumes.BadHeaders.GetValueOrDefault(record.Name);
-        return new VolumeInfo(record.Name, record.Size, record.ObjectSize, At(record.Created), 0, fault == null ? "ok" : "damaged", fault);
-    }
-
-    private VolumeInfo InfoOf(VolumeHeader header) => new(
-        header.Name, header.Size, header.ObjectSize, At(header.Created), _volumes.Table.Find(header.Name)?.Openers.Total ?? 0,
-        header.TrimEnd > header.Size ? "trimming" : "ok");
+    private static VolumeState State(string name, OpenAnswer answer) => new(name, answer.Size, answer.ObjectSize);
 
     private VlmcdStatus StatusNow() => new(
-        _volumes.Catalogue.Live.Count(), _volumes.Table.All.Count(volume => volume.IsLoaded), _volumes.Purges,
-        [.. _volumes.Catalogue.Damaged], [.. _volumes.BadHeaders.Values]);
-
-    private static DateTimeOffset At(long nanoseconds) => DateTimeOffset.UnixEpoch.AddTicks(nanoseconds / 100);
+        [.. _volumes.Table.All.Where(volume => volume.IsLoaded).Select(volume => new OpenVolume(volume.Name, volume.Openers.Total, volume.IsReadOnly)).OrderBy(volume => volume.Name, StringComparer.Ordinal)]);
 
     /// <summary>From a thread of the control plane to the reactor and back.</summary>
     private ValueTask<T> OnReactor<T>(Func<Task<T>> work)

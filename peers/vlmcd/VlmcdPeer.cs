@@ -1,8 +1,9 @@
 using System.Buffers.Binary;
+using System.Text;
+using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
 using Archipelago.Vlmcd.Data;
-using Archipelago.Vlmcd.Format;
 using Archipelago.Vlmcd.Maps;
 using Archipelago.Vlmcd.Volumes;
 using Archipelago.Xseg;
@@ -12,29 +13,27 @@ using Microsoft.Extensions.Logging;
 namespace Archipelago.Vlmcd;
 
 /// <summary>
-/// Volumes: a header object and objects of a fixed size named from it. Requests for a volume are passed on per object, on the issuer's
-/// own pages. Ops, layouts and orders of writes are in README.md. One reactor.
+/// Volumes for gateways: their requests are passed on per object, on the issuer's own pages; what changes a volume as a whole is asked of mapperd, with I/O at
+/// rest where it must be. Ops are in README.md. One reactor.
 /// </summary>
 public sealed partial class VlmcdPeer : Peer
 {
     private readonly VlmcdOptions _options;
-    private readonly Func<VolumeHeader, IObjectMap> _maps;
+    private readonly bool _isDirect;
     private VolumeService _volumes = null!;
     private DataPath _data = null!;
     private Listing _listing = null!;
     private ObjectIo _lookups = null!;
+    private Route _maps = null!;
 
     /// <summary>Makes the peer.</summary>
+    /// <param name="options">Its options.</param>
+    /// <param name="direct">Take all objects of a volume to be in its own layer, without asking its map: for measuring what maps cost, on volumes that share nothing.</param>
     /// <exception cref="ErrnoException">EINVAL: an option is out of range.</exception>
-    public VlmcdPeer(VlmcdOptions options) : this(options, static header => new DirectMap(header.Id))
-    {
-    }
-
-    /// <summary>Makes the peer with maps of another kind.</summary>
-    public VlmcdPeer(VlmcdOptions options, Func<VolumeHeader, IObjectMap> maps)
+    public VlmcdPeer(VlmcdOptions options, bool direct = false)
     {
         options.Check();
-        (_options, _maps) = (options, maps);
+        (_options, _isDirect) = (options, direct);
     }
 
     internal VolumeService Volumes => _volumes;
@@ -46,12 +45,11 @@ public sealed partial class VlmcdPeer : Peer
     public override ValueTask StartAsync()
     {
         var blocks = Context.OpenRoute(_options.Blocks);
-        _volumes = new VolumeService(Context, blocks, _options, _maps, Statistics);
+        _maps = Context.OpenRoute(_options.Maps);
+        _volumes = new VolumeService(Context, blocks, _maps, Statistics, _isDirect ? (_, answer) => new DirectMap(answer.Layer) : null);
         _data = new DataPath(Context, blocks, _options, Statistics);
-        _lookups = new ObjectIo(Context, blocks, _volumes.MetadataFlow);
+        _lookups = new ObjectIo(Context, blocks, 0);
         _listing = new Listing(Context, _lookups, _options);
-        // Whoever serves the blocks need not be there yet: requests wait, the start does not.
-        LoadInBackground();
         return ValueTask.CompletedTask;
     }
 
@@ -71,14 +69,11 @@ public sealed partial class VlmcdPeer : Peer
         }
     }
 
-    /// <summary>
-    /// Stops background deletions (they go on at the next start), waits for what is under way, and makes what open volumes were told is
-    /// written stable.
-    /// </summary>
+    /// <summary>Waits for what is under way, and makes what open volumes were told is written stable.</summary>
     /// <exception cref="ErrnoException">A flush failed: the peer goes on.</exception>
     public override async ValueTask StopAsync()
     {
-        foreach (var volume in _volumes.Table.All.Where(volume => volume.IsLoaded).ToArray())
+        foreach (var volume in _volumes.Table.All.Where(volume => volume is { IsLoaded: true, IsReadOnly: false }).ToArray())
             if (await _volumes.FlushAsync(volume) is var status and not 0)
                 throw new ErrnoException(status, $"volume {volume.Name}: the flush failed: {Errno.Describe(status)}; nothing was stopped");
         _volumes.IsStopping = true;
@@ -89,38 +84,10 @@ public sealed partial class VlmcdPeer : Peer
     {
         try
         {
-            if (request.Target.IsEmpty) return await HandleCatalogueAsync(request, op);
-            string name = VolumeName.Check(request.Target);
-            switch (op)
-            {
-                case XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes or XsegOp.MapRead:
-                    return await ResumeAsync(request, op, name);
-                case XsegOp.Create:
-                    var created = await _volumes.CreateAsync(name, request.Length, _options.ObjectSize, IdentityOf(request), request.Attempts > 0);
-                    request.Serviced = created.Size;
-                    return 0;
-                case XsegOp.Open:
-                    var (header, flow) = await _volumes.OpenAsync(name, request.Issuer);
-                    request.Serviced = header.Size;
-                    BinaryPrimitives.WriteUInt64LittleEndian(request.Result, (ulong)header.ObjectSize);
-                    BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], flow);
-                    return 0;
-                case XsegOp.Close:
-                    await _volumes.CloseAsync(name, request.Issuer);
-                    return 0;
-                case XsegOp.Info:
-                    request.Serviced = (await _volumes.InfoAsync(name)).Size;
-                    return 0;
-                case XsegOp.Truncate:
-                    request.Serviced = (await _volumes.ResizeAsync(name, request.Length)).Size;
-                    return 0;
-                case XsegOp.Delete:
-                    await _volumes.DeleteAsync(name, (request.Flags & RequestFlags.Force) != 0, request.Attempts > 0);
-                    request.Serviced = 1;
-                    return 0;
-                default:
-                    return Errno.ENOTSUP;
-            }
+            if (request.Target.IsEmpty) return await PassListAsync(request, op);
+            var name = VolumeName.Parse(request.Target);
+            return op is XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes or XsegOp.MapRead
+                ? await ResumeAsync(request, op, name) : await ControlAsync(request, op, name);
         }
         catch (ErrnoException refused)
         {
@@ -129,46 +96,101 @@ public sealed partial class VlmcdPeer : Peer
         }
     }
 
+    private async ValueTask<int> ControlAsync(Request request, XsegOp op, VolumeName name)
+    {
+        bool readOnly = (request.Flags & RequestFlags.ReadOnly) != 0;
+        string? source = request.Source.IsEmpty ? null : Encoding.ASCII.GetString(request.Source);
+        var identity = IdentityOf(request);
+        switch (op)
+        {
+            case XsegOp.Open:
+                var (volume, opened) = await _volumes.OpenAsync(name, readOnly, request.Issuer);
+                BinaryPrimitives.WriteUInt64LittleEndian(request.Result, (ulong)opened.ObjectSize);
+                BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], opened.Flow);
+                BinaryPrimitives.WriteUInt32LittleEndian(request.Result[12..], volume.IsReadOnly ? 1u : 0);
+                return Answer(request, opened);
+            case XsegOp.Close:
+                await _volumes.CloseAsync(name, readOnly, request.Issuer);
+                return 0;
+            case XsegOp.Info:
+                return Answer(request, await _volumes.PassAsync(op, name, identity));
+            case XsegOp.Create or XsegOp.Clone:
+                return Answer(request, await _volumes.PassAsync(op, name, identity, source, request.Offset, request.Length));
+            case XsegOp.Hash:
+                var digest = new byte[64];
+                await _volumes.PassAsync(op, name, identity, result: digest);
+                digest.CopyTo(request.Result);
+                return 0;
+            case XsegOp.Truncate:
+                return Answer(request, await _volumes.ResizeAsync(name, request.Length, identity));
+            case XsegOp.Snapshot:
+                return Answer(request, await _volumes.SnapshotAsync(name, VolumeName.Check(request.Source), identity));
+            case XsegOp.Flatten:
+                return Answer(request, await _volumes.FlattenAsync(name, identity));
+            case XsegOp.Rollback or XsegOp.Rename:
+                return Answer(request, await _volumes.ChangeClosedAsync(op, name, identity, VolumeName.Check(request.Source)));
+            case XsegOp.Delete:
+                return await DeleteAsync(request, name, identity);
+            default:
+                return Errno.ENOTSUP;
+        }
+    }
+
+    private async ValueTask<int> DeleteAsync(Request request, VolumeName name, UInt128 identity)
+    {
+        try
+        {
+            await _volumes.ChangeClosedAsync(XsegOp.Delete, name, identity, flags: request.Flags & RequestFlags.Force);
+        }
+        catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT && request.Attempts > 0)
+        {
+            // The replay of a request that was carried out before its holder died.
+        }
+
+        request.Serviced = 1;
+        return 0;
+    }
+
     /// <summary>A data request of a volume that is held, or that a predecessor had loaded.</summary>
-    private async ValueTask<int> ResumeAsync(Request request, XsegOp op, string name)
+    private async ValueTask<int> ResumeAsync(Request request, XsegOp op, VolumeName name)
     {
         while (true)
         {
             await _volumes.ResumeAsync(name, request.Flow, request.Issuer);
             var volume = _volumes.Table.ByFlow(request.Flow);
-            if (volume is not { IsReady: true } || volume.Name != name) continue;
+            if (volume is not { IsReady: true } || !volume.Matches(request.Target)) continue;
             return op == XsegOp.MapRead ? await _listing.MapAsync(request, volume, request.Offset, request.Length) : await _data.Run(request, op, volume);
         }
     }
 
-    private async ValueTask<int> HandleCatalogueAsync(Request request, XsegOp op)
+    /// <summary>The list of the volumes is mapperd's.</summary>
+    private async ValueTask<int> PassListAsync(Request request, XsegOp op)
     {
         if (op is not (XsegOp.Info or XsegOp.Read)) return Errno.ENOTSUP;
-        await _volumes.EnsureCatalogueAsync();
-        var list = _volumes.Catalogue.Listing;
-        if (op == XsegOp.Read) return await _listing.ReadList(request, list);
-        request.Serviced = (ulong)list.Length;
-        return 0;
+        var child = await Context.AllocateAsync(SlotUse.Forward);
+        Context.Port.Prepare(child, op, request.Flow, default, default, request.Offset, request.Length);
+        Context.Port.SetParent(child, request);
+        if (op == XsegOp.Read)
+        {
+            if (!request.TryData(out var data))
+            {
+                Context.Free(child);
+                return Context.BadRequest();
+            }
+
+            Context.Port.Borrow(child, data, 0);
+        }
+
+        int status = await _maps.SubmitAsync(child);
+        request.Serviced = child.Serviced;
+        Context.Free(child);
+        return status;
     }
 
-    /// <summary>Until it succeeds: deletions that a crash cut off wait for it.</summary>
-    private async void LoadInBackground()
+    private static int Answer(in Request request, OpenAnswer answer)
     {
-        for (var delay = VolumeService.FirstRetry; !_volumes.IsStopping; delay = VolumeService.NextRetry(delay))
-        {
-            try
-            {
-                await _volumes.EnsureCatalogueAsync();
-                return;
-            }
-            catch (Exception fault)
-            {
-                if (fault is not ErrnoException)
-                    Context.Log.LogError(fault, "the catalogue cannot be loaded: {Error}; next try in {Delay}", fault.Message, delay);
-                // An errno is logged already. A request that needs the catalogue does not wait for this, it tries itself.
-                await Context.Reactor.Delay(delay);
-            }
-        }
+        request.Serviced = answer.Size;
+        return 0;
     }
 
     /// <summary>Names one use of one slot of one segment.</summary>

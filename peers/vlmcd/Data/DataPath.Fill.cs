@@ -19,6 +19,8 @@ internal sealed unsafe partial class DataPath
         Zeros,
         /// <summary>The request's slot lies.</summary>
         Bad,
+        /// <summary>The map is damaged there.</summary>
+        Damaged,
     }
 
     /// <summary>Fills a child with the bytes [offset, offset + length) of the volume, which lie in one object.</summary>
@@ -35,6 +37,7 @@ internal sealed unsafe partial class DataPath
         ulong inside = offset & (volume.ObjectSize - 1);
         bool whole = IsWhole(op, volume, length);
         if (!volume.Map.TryFind(offset >> volume.Shift, AccessFor(op, whole), out var target)) return Filled.NeedsMap;
+        if (target.Errno != 0) return Filled.Damaged;
         if (target.IsHole && op == XsegOp.Read) return TryZero(request, offset, length, firstExtent) ? Filled.Zeros : Filled.Bad;
         if (target.IsHole && op == XsegOp.Discard) return Filled.Zeros;
 

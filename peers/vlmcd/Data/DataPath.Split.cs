@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Archipelago.Runtime;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Vlmcd.Volumes;
 using Archipelago.Xseg;
@@ -60,6 +61,7 @@ internal sealed partial class DataPath
             // The slot is not kept while the map works: what that needs may be slots.
             context.Free(child);
             if (filled == Filled.Bad) return context.BadRequest();
+            if (filled == Filled.Damaged) return Errno.EIO;
             if (filled == Filled.Zeros)
             {
                 gather.Serviced += length;

@@ -24,6 +24,7 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
     {
         statistics.Requests++;
         if (op == XsegOp.Flush) return Single(request, op, volume, 0, 0);
+        if (volume.IsReadOnly && op != XsegOp.Read) return new ValueTask<int>(Errno.EROFS);
         ulong offset = request.Offset, length = request.Length;
         if (((offset | length) & 511) != 0) return new ValueTask<int>(Errno.EINVAL);
         if (length > volume.Size || offset > volume.Size - length)
@@ -51,6 +52,9 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
             case Filled.Bad:
                 context.Free(child);
                 return new ValueTask<int>(context.BadRequest());
+            case Filled.Damaged:
+                context.Free(child);
+                return new ValueTask<int>(Errno.EIO);
             case Filled.Zeros:
                 context.Free(child);
                 request.Serviced = length;

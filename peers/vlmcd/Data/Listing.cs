@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
 using Archipelago.Vlmcd.Maps;
@@ -11,7 +12,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Vlmcd.Data;
 
-/// <summary>Answers that vlmcd gives itself, in pages that it lends: the list of volumes, and which parts of one are holes.</summary>
+/// <summary>Answers that vlmcd gives itself, in pages that it lends: which parts of a volume are holes.</summary>
 internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions options)
 {
     private const int EntryBytes = 16, MaxEntries = 256;
@@ -20,15 +21,6 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
     private static readonly TimeSpan Retry = TimeSpan.FromMilliseconds(1);
 
     private readonly Lender _lender = new(context);
-
-    /// <summary>READ of the catalogue: bytes [offset, offset + length) of the list; beyond its end zeros, which do not count as serviced.</summary>
-    internal ValueTask<int> ReadList(Request request, ReadOnlyMemory<byte> list)
-    {
-        ulong offset = request.Offset, length = request.Length;
-        if (length > RequestSlot.MaxData) return new ValueTask<int>(Errno.EFBIG);
-        int skip = (int)Math.Min(offset, (ulong)list.Length), count = (int)Math.Min(length, (ulong)(list.Length - skip));
-        return AnswerAsync(request, list.Slice(skip, count), (int)(offset & 4095), Request.PagesFor(offset, length));
-    }
 
     /// <summary>MAPR: as many entries as fit, for the objects from the offset on; neighbours of one kind are one entry.</summary>
     internal async ValueTask<int> MapAsync(Request request, Volume volume, ulong offset, ulong length)
@@ -39,7 +31,7 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         {
             ulong first = offset >> volume.Shift, last = Math.Min((offset + length - 1) >> volume.Shift, first + MaxEntries - 1);
             var isHole = new bool[(int)(last - first) + 1];
-            int status = await AskAsync(volume, first, isHole);
+            int status = await AskAsync(request, volume, first, isHole);
             if (status != 0) return status;
             var entries = new byte[isHole.Length * EntryBytes];
             int used = 0;
@@ -65,7 +57,7 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         }
     }
 
-    private async ValueTask<int> AskAsync(Volume volume, ulong first, bool[] isHole)
+    private async ValueTask<int> AskAsync(Request request, Volume volume, ulong first, bool[] isHole)
     {
         int next = 0, error = 0;
         var workers = new Task[Math.Min(options.FanOut, isHole.Length)];
@@ -77,22 +69,34 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         {
             while (error == 0 && next < isHole.Length)
             {
-                int index = next++;
-                int status = Find(volume, first + (ulong)index, out byte[]? name);
-                if (name != null) (status, _) = await io.RunAsync(XsegOp.Info, volume.Flow, name);
-                if (status == Errno.ENOENT) isHole[index] = true;
+                int at = next++;
+                ulong index = first + (ulong)at;
+                int status = await EnsureKnownAsync(volume, index, request);
+                if (status == 0) status = Find(volume, index, out byte[]? name, out var flags) is var known && name == null ? known
+                    : (await io.RunAsync(XsegOp.Info, volume.Flow, name, flags: flags)).Status;
+                if (status == Errno.ENOENT) isHole[at] = true;
                 else if (status != 0) error = status;
             }
         }
     }
 
-    /// <summary>ENOENT for what the map knows to be a hole; without a name, and 0, where it cannot say at once: not a hole is always safe.</summary>
-    private static int Find(Volume volume, ulong index, out byte[]? name)
+    /// <summary>The chunk of the map with the object is here. Damage is an answer too.</summary>
+    private static async ValueTask<int> EnsureKnownAsync(Volume volume, ulong index, Request request)
     {
-        name = null;
+        while (!volume.Map.TryFind(index, ObjectAccess.Read, out _))
+            if (await volume.Map.PrepareAsync(index, ObjectAccess.Read, request) is var status and not 0) return status;
+        return 0;
+    }
+
+    /// <summary>ENOENT for what the map knows to be a hole, EIO where it is damaged; 0 for what it knows to exist, and a name for what has to be asked for.</summary>
+    private static int Find(Volume volume, ulong index, out byte[]? name, out RequestFlags flags)
+    {
+        (name, flags) = (null, default);
         if (!volume.Map.TryFind(index, ObjectAccess.Read, out var target)) return 0;
+        if (target.Errno != 0) return target.Errno;
         if (target.IsHole) return Errno.ENOENT;
-        name = target.Name.ToArray();
+        if ((target.Flags & RequestFlags.MustExist) != 0) return 0;
+        (name, flags) = (target.Name.ToArray(), target.Flags);
         return 0;
     }
 

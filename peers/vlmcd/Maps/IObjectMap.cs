@@ -21,12 +21,14 @@ public ref struct ObjectTarget
     public ReadOnlySpan<byte> Name;
     /// <summary>Hash of the name.</summary>
     public Hash128 Hash;
-    /// <summary>Flags that the request to it must carry (MustExist where the map says that the object exists).</summary>
+    /// <summary>Flags that the request to it must carry: MustExist where the map says that the object exists, Shared where it never changes again.</summary>
     public RequestFlags Flags;
     /// <summary>Reads as zeros without an object being asked.</summary>
     public bool IsHole;
     /// <summary>The object may be deleted to make it zeros: nothing older shows through.</summary>
     public bool MayDelete;
+    /// <summary>Not 0: the map does not know, this part of it is damaged.</summary>
+    public int Errno;
 }
 
 /// <summary>
@@ -47,4 +49,10 @@ public interface IObjectMap
     /// is stable when it is done: a durable map never points to an object that is not.
     /// </summary>
     ValueTask<int> PrepareAsync(ulong index, ObjectAccess access, Request parent);
+
+    /// <summary>The volume has another size, or writes to another layer: what is known of the map may be out of date. No request is under way.</summary>
+    /// <param name="objects">Objects of the volume.</param>
+    /// <param name="layer">The own layer; 0 for none.</param>
+    /// <param name="isKnown">Only these have changed: what is known of entries holds.</param>
+    void Change(ulong objects, ulong layer, bool isKnown);
 }

@@ -1,25 +1,24 @@
 using System.Numerics;
 using System.Text;
+using Archipelago.Maps;
 using Archipelago.Runtime.Scheduling;
-using Archipelago.Vlmcd.Format;
 using Archipelago.Vlmcd.Maps;
-using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
 
 namespace Archipelago.Vlmcd.Volumes;
 
 /// <summary>
-/// A volume that somebody uses or changes. The data path reads <see cref="IsReady"/>, <see cref="Size"/>, <see cref="Shift"/> and the map;
+/// A volume or snapshot that somebody uses. The data path reads <see cref="IsReady"/>, <see cref="Size"/>, <see cref="Shift"/> and the map;
 /// everything else changes under <see cref="Gate"/>. One reactor.
 /// </summary>
-internal sealed class Volume(string name, IReactor reactor, Segment segment)
+internal sealed class Volume(VolumeKey key, IReactor reactor, Segment segment)
 {
     private readonly Completion<bool> _drained = new();
     private bool _draining;
 
-    internal string Name { get; } = name;
-    internal byte[] NameBytes { get; } = Encoding.ASCII.GetBytes(name);
-    internal byte[] HeaderObject { get; } = VolumeName.HeaderObject(name);
+    internal VolumeKey Key { get; } = key;
+    internal string Name { get; } = key.Name.ToString();
+    internal byte[] NameBytes { get; } = Encoding.ASCII.GetBytes(key.Name.ToString());
     internal AsyncGate Gate { get; } = new(reactor);
     internal Openers Openers { get; } = new(segment);
     /// <summary>Operations that hold a reference; at 0 the volume may be forgotten.</summary>
@@ -27,8 +26,8 @@ internal sealed class Volume(string name, IReactor reactor, Segment segment)
 
     /// <summary>Loaded, and not held: requests go through.</summary>
     internal bool IsReady { get; private set; }
-    internal bool IsLoaded => Header != null;
-    internal VolumeHeader? Header { get; private set; }
+    internal bool IsLoaded { get; private set; }
+    internal bool IsReadOnly => Key.IsReadOnly;
     internal IObjectMap Map { get; private set; } = null!;
     internal uint Flow { get; private set; }
     internal ulong Size { get; private set; }
@@ -37,28 +36,26 @@ internal sealed class Volume(string name, IReactor reactor, Segment segment)
     /// <summary>Data requests under way.</summary>
     internal int InFlight { get; private set; }
 
-    /// <summary>The objects beyond the end have been dropped; only the header does not say so yet.</summary>
-    internal bool IsTrimmed { get; set; }
-    /// <summary>Asks the trim that runs to stop.</summary>
-    internal bool StopTrim { get; set; }
-    internal Task<int>? Trim { get; set; }
-    internal bool TrimLoopRuns { get; set; }
-
     internal bool Matches(ReadOnlySpan<byte> target) => target.SequenceEqual(NameBytes);
 
-    internal void Load(VolumeHeader header, uint flow, IObjectMap map)
+    internal void Load(OpenAnswer opened, IObjectMap map)
     {
-        (Flow, Map, Shift) = (flow, map, BitOperations.Log2((uint)header.ObjectSize));
-        IsTrimmed = false;
-        Update(header);
+        (Flow, Shift, Map) = (opened.Flow, BitOperations.Log2((uint)opened.ObjectSize), map);
+        IsLoaded = true;
+        Update(opened, isKnown: false);
         IsReady = true;
     }
 
-    internal void Update(VolumeHeader header) => (Header, Size) = (header, header.Size);
+    /// <summary>Another size or own layer. No request is under way, or it is only larger.</summary>
+    internal void Update(OpenAnswer now, bool isKnown)
+    {
+        Size = now.Size;
+        Map.Change(MapGeometry.ObjectsFor(now.Size, now.ObjectSize), now.Layer, isKnown);
+    }
 
     internal void Unload()
     {
-        (Header, IsReady, Size) = (null, false, 0);
+        (IsLoaded, IsReady, Size) = (false, false, 0);
         Map = null!;
     }
 

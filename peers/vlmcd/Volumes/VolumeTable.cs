@@ -6,19 +6,19 @@ namespace Archipelago.Vlmcd.Volumes;
 /// <summary>The volumes in use: by name for control, by flow for the data path.</summary>
 internal sealed class VolumeTable(IReactor reactor, Segment segment, VlmcdStatistics statistics)
 {
-    private readonly Dictionary<string, Volume> _byName = new(StringComparer.Ordinal);
+    private readonly Dictionary<VolumeKey, Volume> _byKey = [];
     private readonly Volume?[] _byFlow = new Volume?[segment.FlowCount];
 
-    internal IEnumerable<Volume> All => _byName.Values;
+    internal IEnumerable<Volume> All => _byKey.Values;
 
     internal Volume? ByFlow(uint flow) => flow < (uint)_byFlow.Length ? _byFlow[flow] : null;
 
-    internal Volume? Find(string name) => _byName.GetValueOrDefault(name);
+    internal Volume? Find(VolumeKey key) => _byKey.GetValueOrDefault(key);
 
     /// <summary>The volume's entry, made if need be, which may not exist in the store. Give it back with <see cref="Leave"/>.</summary>
-    internal async ValueTask<Volume> EnterAsync(string name)
+    internal async ValueTask<Volume> EnterAsync(VolumeKey key)
     {
-        if (!_byName.TryGetValue(name, out var volume)) _byName.Add(name, volume = new Volume(name, reactor, segment));
+        if (!_byKey.TryGetValue(key, out var volume)) _byKey.Add(key, volume = new Volume(key, reactor, segment));
         volume.Users++;
         await volume.Gate.EnterAsync();
         return volume;
@@ -27,7 +27,7 @@ internal sealed class VolumeTable(IReactor reactor, Segment segment, VlmcdStatis
     internal void Leave(Volume volume)
     {
         volume.Gate.Exit();
-        if (--volume.Users == 0 && !volume.IsLoaded && volume.Openers.Total == 0) _byName.Remove(volume.Name);
+        if (--volume.Users == 0 && !volume.IsLoaded && volume.Openers.Total == 0) _byKey.Remove(volume.Key);
     }
 
     internal void Publish(Volume volume)
@@ -44,5 +44,5 @@ internal sealed class VolumeTable(IReactor reactor, Segment segment, VlmcdStatis
         Count();
     }
 
-    private void Count() => statistics.Loaded = _byName.Values.Count(volume => volume.IsLoaded);
+    private void Count() => statistics.Loaded = _byKey.Values.Count(volume => volume.IsLoaded);
 }

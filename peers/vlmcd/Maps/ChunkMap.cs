@@ -1,0 +1,112 @@
+using System.Buffers.Binary;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Xseg;
+using Archipelago.Xseg.Ports;
+
+namespace Archipelago.Vlmcd.Maps;
+
+/// <summary>
+/// The map of a volume or a snapshot as mapperd keeps it: chunks of entries, each fetched when it is needed for the first time. What has to be copied up is
+/// asked for, object by object. 24 bytes per object of the chunks in use.
+/// </summary>
+internal sealed class ChunkMap : IObjectMap
+{
+    private readonly ObjectIo _maps;
+    private readonly byte[] _volume;
+    private readonly RequestFlags _flags;
+    private readonly Dictionary<int, Task<int>> _loading = [];
+    private LayerName _name = new('o');
+    private Chunk?[] _chunks = [];
+    private ulong _own;
+
+    /// <summary>Entries, and hashes of the names of objects that were asked for.</summary>
+    private sealed class Chunk
+    {
+        internal readonly MapEntry[] Entries = new MapEntry[MapGeometry.ChunkEntries];
+        internal readonly Hash128[] Hashes = new Hash128[MapGeometry.ChunkEntries];
+    }
+
+    /// <param name="maps">To mapperd, in the volume's flow.</param>
+    /// <param name="volume">Name of the volume or snapshot.</param>
+    /// <param name="isReadOnly">It was opened so.</param>
+    internal ChunkMap(ObjectIo maps, byte[] volume, bool isReadOnly) =>
+        (_maps, _volume, _flags) = (maps, volume, isReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
+
+    public bool TryFind(ulong index, ObjectAccess access, out ObjectTarget target)
+    {
+        target = default;
+        uint chunk = (uint)(index / MapGeometry.ChunkEntries), at = (uint)(index % MapGeometry.ChunkEntries);
+        if (chunk >= (uint)_chunks.Length || _chunks[chunk] is not { } known) return false;
+        var entry = known.Entries[at];
+        bool isOwn = entry.Layer == _own;
+        if (!isOwn || access == ObjectAccess.Drop)
+        {
+            if (!entry.IsSane)
+            {
+                target.Errno = Errno.EIO;
+                return true;
+            }
+
+            if (access != ObjectAccess.Read && (!isOwn || entry.IsPresent)) return false;
+        }
+
+        target.Name = _name.Of(entry.Layer, index);
+        ref var hash = ref known.Hashes[at];
+        if (hash == default) hash = Hash128.Of(target.Name);
+        target.Hash = hash;
+        target.Flags = access == ObjectAccess.Read ? (entry.IsPresent ? RequestFlags.MustExist : 0) | (isOwn ? 0 : RequestFlags.Shared) : 0;
+        target.MayDelete = isOwn && !entry.IsPresent;
+        return true;
+    }
+
+    public ValueTask<int> PrepareAsync(ulong index, ObjectAccess access, Request parent)
+    {
+        int chunk = (int)(index / MapGeometry.ChunkEntries);
+        if (chunk >= _chunks.Length) return new ValueTask<int>(Errno.EINVAL);
+        if (_chunks[chunk] is { } known) return TakeAsync(known, index, access);
+        if (!_loading.TryGetValue(chunk, out var loading))
+        {
+            loading = LoadAsync(chunk);
+            if (!loading.IsCompleted) _loading.Add(chunk, loading);
+        }
+
+        return new ValueTask<int>(loading);
+    }
+
+    public void Change(ulong objects, ulong layer, bool isKnown)
+    {
+        Array.Resize(ref _chunks, MapGeometry.ChunksFor(objects));
+        if (!isKnown) Array.Clear(_chunks);
+        _own = layer;
+        _loading.Clear();
+    }
+
+    private async Task<int> LoadAsync(int chunk)
+    {
+        var bytes = new byte[MapGeometry.ChunkEntries * 8];
+        var into = _chunks;
+        var (status, _) = await _maps.ReadAsync(_volume, (ulong)chunk * (ulong)bytes.Length, bytes, _flags);
+        _loading.Remove(chunk);
+        // Meanwhile the map may have changed as a whole.
+        if (status != 0 || !ReferenceEquals(into, _chunks)) return status;
+        var loaded = new Chunk();
+        for (int i = 0; i < loaded.Entries.Length; i++) loaded.Entries[i] = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(i * 8)));
+        into[chunk] = loaded;
+        return 0;
+    }
+
+    private async ValueTask<int> TakeAsync(Chunk chunk, ulong index, ObjectAccess access)
+    {
+        var result = new byte[8];
+        var (status, _) = await _maps.RunAsync(
+            XsegOp.MapWrite, _maps.Flow, _volume, index * 8, 8, access == ObjectAccess.Drop ? RequestFlags.Force : RequestFlags.None, result: result);
+        if (status != 0) return status;
+        int at = (int)(index % MapGeometry.ChunkEntries);
+        var entry = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(result));
+        if (entry.Layer != chunk.Entries[at].Layer) chunk.Hashes[at] = default;
+        chunk.Entries[at] = entry;
+        // Mapperd says whose it is; if it is not ours, we are not what we believe to be.
+        return entry.Layer == _own ? 0 : Errno.ESTALE;
+    }
+}

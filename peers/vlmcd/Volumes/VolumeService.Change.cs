@@ -1,0 +1,132 @@
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Xseg;
+using Microsoft.Extensions.Logging;
+
+namespace Archipelago.Vlmcd.Volumes;
+
+/// <summary>What changes a volume, as a whole: I/O comes to rest where it must, mapperd does it, I/O goes on with what it answers.</summary>
+internal sealed partial class VolumeService
+{
+    /// <summary>What concerns no volume that is open: passed on as it is.</summary>
+    internal ValueTask<OpenAnswer> PassAsync(
+        XsegOp op, VolumeName name, UInt128 identity, string? source = null, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None, Memory<byte> result = default) =>
+        _maps.RunAsync(op, name, identity, source, offset, length, flags, result);
+
+    /// <summary>A snapshot of the volume: it holds what was answered before, and nothing that comes later.</summary>
+    internal async Task<OpenAnswer> SnapshotAsync(VolumeName name, string snapshot, UInt128 identity)
+    {
+        var volume = await Table.EnterAsync(new VolumeKey(name, false));
+        try
+        {
+            // Most of it goes while I/O goes on: the pause is short.
+            if (volume.IsLoaded) await FlushOrThrowAsync(volume, "no snapshot was made");
+            return await HeldAsync(volume, isKnown: true, async () =>
+            {
+                if (volume.IsLoaded) await FlushOrThrowAsync(volume, "no snapshot was made");
+                return await _maps.RunAsync(XsegOp.Snapshot, name, identity, snapshot);
+            });
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Another size. A larger one holds nothing up.</summary>
+    internal async Task<OpenAnswer> ResizeAsync(VolumeName name, ulong size, UInt128 identity)
+    {
+        var volume = await Table.EnterAsync(new VolumeKey(name, false));
+        try
+        {
+            if (volume.IsLoaded && size >= volume.Size)
+            {
+                var grown = await _maps.RunAsync(XsegOp.Truncate, name, identity, length: size);
+                volume.Update(grown, isKnown: true);
+                return grown;
+            }
+
+            return await HeldAsync(volume, isKnown: false, async () =>
+            {
+                // What was cut off must not be destaged behind the new end.
+                if (volume.IsLoaded) await FlushOrThrowAsync(volume, "it was not made smaller");
+                return await _maps.RunAsync(XsegOp.Truncate, name, identity, length: size);
+            });
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Deletion, rollback, another name: only of what nobody has open here.</summary>
+    internal async Task<OpenAnswer> ChangeClosedAsync(XsegOp op, VolumeName name, UInt128 identity, string? source = null, RequestFlags flags = RequestFlags.None)
+    {
+        var volume = await Table.EnterAsync(VolumeKey.Of(name, false));
+        try
+        {
+            int readers = name.Snapshot == null ? Table.Find(new VolumeKey(name, true))?.Openers.Total ?? 0 : 0;
+            if (volume.Openers.Total + readers is var openers and > 0) throw new ErrnoException(Errno.EBUSY, $"{(name.Snapshot == null ? "volume" : "snapshot")} {name} is open ({openers} times); close it first");
+            if (volume.IsLoaded)
+            {
+                // Its gateways died with it open.
+                await volume.HoldAsync();
+                try
+                {
+                    await _maps.RunAsync(XsegOp.Close, name, NewIdentity(), flags: volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
+                    Table.Unload(volume);
+                }
+                finally
+                {
+                    volume.Release();
+                }
+            }
+
+            return await _maps.RunAsync(op, name, identity, source, flags: flags);
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Independence of a clone. I/O goes on; at the end the map is read anew, for the objects that it shared may be deleted then.</summary>
+    internal async Task<OpenAnswer> FlattenAsync(VolumeName name, UInt128 identity)
+    {
+        var answer = await _maps.RunAsync(XsegOp.Flatten, name, identity);
+        var volume = await Table.EnterAsync(new VolumeKey(name, false));
+        try
+        {
+            return volume.IsLoaded ? await HeldAsync(volume, isKnown: false, () => _maps.RunAsync(XsegOp.Open, name, NewIdentity()).AsTask()) : answer;
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Under the gate. After a failure nobody knows what the volume is: it is opened again by the next request.</summary>
+    private async ValueTask<OpenAnswer> HeldAsync(Volume volume, bool isKnown, Func<Task<OpenAnswer>> change)
+    {
+        await volume.HoldAsync();
+        bool isDone = false;
+        try
+        {
+            var answer = await change();
+            if (volume.IsLoaded) volume.Update(answer, isKnown);
+            isDone = true;
+            return answer;
+        }
+        finally
+        {
+            if (!isDone && volume.IsLoaded) Table.Unload(volume);
+            volume.Release();
+        }
+    }
+
+    private async ValueTask FlushOrThrowAsync(Volume volume, string so)
+    {
+        if (await _data.FlushAsync(volume.Flow) is var status and not 0)
+            throw new ErrnoException(status, $"volume {volume.Name}: {so}, the flush failed: {Errno.Describe(status)}");
+    }
+}
