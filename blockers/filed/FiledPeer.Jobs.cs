@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Archipelago.Filed.Scheduling;
 using Archipelago.Filed.Storage;
+using Archipelago.Filed.Work;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
@@ -52,7 +53,7 @@ public sealed partial class FiledPeer
     private int Conclude(FileJob job, int status)
     {
         var (request, target) = (job.Request, job.Object!);
-        bool forced = (request.Flags & RequestFlags.ForceUnitAccess) != 0;
+        bool forced = (request.Flags & FileWorker.Forcing) != 0;
         // The sync that failed may have been for this one's data, too, whose own sync then found nothing wrong.
         if (status == 0 && forced && target.SyncFailures != job.SyncFailures) status = XsegErrno.EIO;
         TellSyncFailures(target, status);

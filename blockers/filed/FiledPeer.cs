@@ -72,6 +72,8 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
                 return FlushAsync(request.Flow);
             case XsegOp.Read:
                 return Read(request);
+            case XsegOp.Write when (request.Flags & RequestFlags.Compare) != 0:
+                return Swap(request);
             case XsegOp.Write or XsegOp.Discard or XsegOp.WriteZeroes:
                 return Fits(request.Offset, request.Length) ? Run(request, HoldKind.Write, request.Offset, request.Length) : new ValueTask<int>(XsegErrno.EFBIG);
             case XsegOp.Truncate:

@@ -86,6 +86,7 @@ public sealed unsafe partial class MemdPeer
     {
         ulong offset = request.Offset, length = request.Length;
         uint flow = request.Flow;
+        if ((request.Flags & RequestFlags.Compare) != 0) return CompareAndSwap(request);
         if (!Fits(offset, length)) return XsegErrno.EFBIG;
         if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length) || (length != 0 && !data.HasPages)) return Context.BadRequest();
         var name = request.Target;

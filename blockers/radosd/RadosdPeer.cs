@@ -81,7 +81,7 @@ public sealed partial class RadosdPeer : Peer
         {
             XsegOp.Ping => new ValueTask<int>(0),
             XsegOp.Read => ReadAsync(request),
-            XsegOp.Write => WriteAsync(request),
+            XsegOp.Write => (request.Flags & RequestFlags.Compare) == 0 ? WriteAsync(request) : SwapAsync(request),
             XsegOp.Flush => FlushAsync(request),
             XsegOp.Discard or XsegOp.WriteZeroes => ClearAsync(request),
             XsegOp.Truncate => TruncateAsync(request),
@@ -126,7 +126,7 @@ public sealed partial class RadosdPeer : Peer
                 continue;
             }
 
-            return errno is 0 or Errno.ENOENT or Errno.EEXIST ? errno : Failed(op, errno);
+            return errno is 0 or Errno.ENOENT or Errno.EEXIST or Errno.EILSEQ ? errno : Failed(op, errno);
         }
     }
 
