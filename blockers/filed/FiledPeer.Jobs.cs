@@ -96,6 +96,17 @@ public sealed partial class FiledPeer
         if (_objects.Count > options.OpenFiles && _backgroundSyncs < MaxBackgroundSyncs && _objects.Victim(dirty: true) is { } dirty) SyncInBackground(dirty);
     }
 
+    /// <summary>INVALIDATE: whose file it was is not kept, so all that nobody uses and that are stable are closed.</summary>
+    private void ForgetClosable()
+    {
+        for (var at = _objects.Oldest; at != null;)
+        {
+            var next = at.Newer;
+            if (at.IsIdle && !at.IsDirty) Forget(at);
+            at = next;
+        }
+    }
+
     private void Forget(StoredObject forgotten)
     {
         Unlist(forgotten);

@@ -12,6 +12,7 @@ public sealed unsafe partial class MemdPeer
 
     private ValueTask<int> Read(in Request request)
     {
+        if ((request.Flags & RequestFlags.List) != 0) return List(request);
         int status = TryRead(request, out bool wait);
         return wait ? ReadWhenPagesAreFree(request) : new ValueTask<int>(status);
     }

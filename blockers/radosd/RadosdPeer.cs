@@ -79,8 +79,9 @@ public sealed partial class RadosdPeer : Peer
         if (!_serving) return new ValueTask<int>(Errno.ESHUTDOWN);
         return request.Op switch
         {
-            XsegOp.Ping => new ValueTask<int>(0),
-            XsegOp.Read => ReadAsync(request),
+            // Nothing is kept here of anybody.
+            XsegOp.Ping or XsegOp.Invalidate => new ValueTask<int>(0),
+            XsegOp.Read => (request.Flags & RequestFlags.List) == 0 ? ReadAsync(request) : ListAsync(request),
             XsegOp.Write => (request.Flags & RequestFlags.Compare) == 0 ? WriteAsync(request) : SwapAsync(request),
             XsegOp.Flush => FlushAsync(request),
             XsegOp.Discard or XsegOp.WriteZeroes => ClearAsync(request),

@@ -30,6 +30,7 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
         job.Status = job.Kind switch
         {
             JobKind.SyncObject => SyncObject(job),
+            JobKind.List => List(job),
             JobKind.SyncAll => Status(job, Sys.SyncFileSystem(tree.Root), "syncfs"),
             _ => job.Request.Op switch
             {
