@@ -20,18 +20,20 @@ public sealed class NameListing
     public const int MaxRecord = sizeof(ushort) + RequestSlot.MaxTarget;
     private static readonly TimeSpan LenderPause = TimeSpan.FromMilliseconds(1);
 
-    private readonly byte[] _records;
+    private readonly int _capacity;
+    // Grows with what is found: most listings ask for far more than there is.
+    private byte[] _records = [];
     private ulong _position;
     private int _used, _mark;
 
-    private NameListing(ulong cursor, int capacity) => (Cursor, Next, _records) = (cursor, End, new byte[capacity]);
+    private NameListing(ulong cursor, int capacity) => (Cursor, Next, _capacity) = (cursor, End, capacity);
 
     /// <summary>Where to begin.</summary>
     public ulong Cursor { get; }
     /// <summary>Where the next listing is to begin.</summary>
     public ulong Next { get; private set; }
     /// <summary>Bytes that are left.</summary>
-    public int Room => _records.Length - _used;
+    public int Room => _capacity - _used;
 
     /// <summary>Reads the request: 0, or EINVAL.</summary>
     public static int TryBegin(in Request request, out NameListing listing)
@@ -57,6 +59,7 @@ public sealed class NameListing
             return false;
         }
 
+        if (_records.Length < _used + MaxRecord) Array.Resize(ref _records, Math.Max(4096, 2 * _records.Length));
         BinaryPrimitives.WriteUInt16LittleEndian(_records.AsSpan(_used), (ushort)name.Length);
         name.CopyTo(_records.AsSpan(_used + sizeof(ushort)));
         _used += sizeof(ushort) + name.Length;
@@ -82,7 +85,7 @@ public sealed class NameListing
 
     private unsafe int TryAnswer(PeerContext context, Lender lender, in Request request)
     {
-        if (!request.TryData(out var data) || data.Count != Request.PagesFor(0, (ulong)_records.Length)) return context.BadRequest();
+        if (!request.TryData(out var data) || data.Count != Request.PagesFor(0, (ulong)_capacity)) return context.BadRequest();
         int pages = Request.PagesFor(0, (ulong)_used);
         if (!data.HasPages)
         {
