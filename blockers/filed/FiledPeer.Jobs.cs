@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Archipelago.Filed.Scheduling;
 using Archipelago.Filed.Storage;
+using Archipelago.Filed.Work;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
@@ -52,7 +53,7 @@ public sealed partial class FiledPeer
     private int Conclude(FileJob job, int status)
     {
         var (request, target) = (job.Request, job.Object!);
-        bool forced = (request.Flags & RequestFlags.ForceUnitAccess) != 0;
+        bool forced = (request.Flags & FileWorker.Forcing) != 0;
         // The sync that failed may have been for this one's data, too, whose own sync then found nothing wrong.
         if (status == 0 && forced && target.SyncFailures != job.SyncFailures) status = XsegErrno.EIO;
         TellSyncFailures(target, status);
@@ -93,6 +94,17 @@ public sealed partial class FiledPeer
         while (_objects.Count > options.OpenFiles && _objects.Victim(dirty: false) is { } victim) Forget(victim);
         // A dirty file stays open, so that the kernel can tell this descriptor what failed (fsyncgate): make it stable first.
         if (_objects.Count > options.OpenFiles && _backgroundSyncs < MaxBackgroundSyncs && _objects.Victim(dirty: true) is { } dirty) SyncInBackground(dirty);
+    }
+
+    /// <summary>INVALIDATE: whose file it was is not kept, so all that nobody uses and that are stable are closed.</summary>
+    private void ForgetClosable()
+    {
+        for (var at = _objects.Oldest; at != null;)
+        {
+            var next = at.Newer;
+            if (at.IsIdle && !at.IsDirty) Forget(at);
+            at = next;
+        }
     }
 
     private void Forget(StoredObject forgotten)

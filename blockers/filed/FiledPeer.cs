@@ -66,12 +66,17 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
     {
         switch (request.Op)
         {
+            case XsegOp.Invalidate:
+                ForgetClosable();
+                return new ValueTask<int>(0);
             case XsegOp.Ping:
                 return new ValueTask<int>(0);
             case XsegOp.Flush:
                 return FlushAsync(request.Flow);
             case XsegOp.Read:
-                return Read(request);
+                return (request.Flags & RequestFlags.List) == 0 ? Read(request) : ListAsync(request);
+            case XsegOp.Write when (request.Flags & RequestFlags.Compare) != 0:
+                return Swap(request);
             case XsegOp.Write or XsegOp.Discard or XsegOp.WriteZeroes:
                 return Fits(request.Offset, request.Length) ? Run(request, HoldKind.Write, request.Offset, request.Length) : new ValueTask<int>(XsegErrno.EFBIG);
             case XsegOp.Truncate:

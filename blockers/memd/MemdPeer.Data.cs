@@ -12,6 +12,7 @@ public sealed unsafe partial class MemdPeer
 
     private ValueTask<int> Read(in Request request)
     {
+        if ((request.Flags & RequestFlags.List) != 0) return List(request);
         int status = TryRead(request, out bool wait);
         return wait ? ReadWhenPagesAreFree(request) : new ValueTask<int>(status);
     }
@@ -86,6 +87,7 @@ public sealed unsafe partial class MemdPeer
     {
         ulong offset = request.Offset, length = request.Length;
         uint flow = request.Flow;
+        if ((request.Flags & RequestFlags.Compare) != 0) return CompareAndSwap(request);
         if (!Fits(offset, length)) return XsegErrno.EFBIG;
         if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length) || (length != 0 && !data.HasPages)) return Context.BadRequest();
         var name = request.Target;

@@ -103,7 +103,8 @@ public sealed partial class MemdPeer : Peer, IDisposable
     [MethodImpl(MethodImplOptions.NoInlining)]
     private ValueTask<int> ExecuteOther(in Request request) => request.Op switch
     {
-        XsegOp.Ping => new ValueTask<int>(0),
+        // Nothing is kept here of anybody that is not the data itself.
+        XsegOp.Ping or XsegOp.Invalidate => new ValueTask<int>(0),
         XsegOp.Flush => new ValueTask<int>(Flush(request)),
         XsegOp.Discard => new ValueTask<int>(Zero(request, extend: false)),
         XsegOp.WriteZeroes => new ValueTask<int>(Zero(request, extend: true)),

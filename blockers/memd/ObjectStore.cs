@@ -40,6 +40,14 @@ internal sealed unsafe class ObjectStore(bool isVolatile) : IDisposable
         return found;
     }
 
+    /// <summary>The objects that exist, in no order.</summary>
+    internal IEnumerable<MemoryObject> All()
+    {
+        foreach (var head in _buckets)
+            for (var at = head; at != null; at = at.Next)
+                if (at.Exists) yield return at;
+    }
+
     /// <summary>A chunk that may be written. With <paramref name="whole"/> its content is undefined: the caller sets all of it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal byte* Writable(MemoryObject target, int index, bool whole, uint flow)

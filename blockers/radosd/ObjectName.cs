@@ -31,6 +31,25 @@ internal static class ObjectName
         return buffer[..used];
     }
 
+    /// <summary>What <see cref="Encode"/> made, decoded in place; false for anything else.</summary>
+    internal static bool TryDecode(Span<byte> encoded, out int length)
+    {
+        length = 0;
+        for (int i = 0; i < encoded.Length; i++)
+        {
+            byte value = encoded[i];
+            if (value == Escape)
+            {
+                if (++i == encoded.Length || encoded[i] is not (Escape or Escape + 1)) return false;
+                value = (byte)(encoded[i] - 1);
+            }
+
+            encoded[length++] = value;
+        }
+
+        return length is > 0 and <= RequestSlot.MaxTarget;
+    }
+
     /// <summary>A lock's name: librados takes text, so what is no plain UTF-8 is written in hexadecimal after a byte 1.</summary>
     internal static string OfLock(ReadOnlySpan<byte> name) =>
         IsPlain(name) && Utf8.IsValid(name) ? Encoding.UTF8.GetString(name) : "\u0001" + Convert.ToHexString(name);

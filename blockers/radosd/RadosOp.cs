@@ -1,4 +1,5 @@
 using Archipelago.Radosd.Librados;
+using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Ports;
@@ -28,6 +29,12 @@ internal enum RadosCall : byte
     Lock,
     /// <summary>Zeroes a range and then perhaps sets the size.</summary>
     Clear,
+    /// <summary>Writes the second half of the swap's data if the range holds the first.</summary>
+    Swap,
+    /// <summary>Writes the second half of the swap's data if the range holds that already.</summary>
+    SwapAgain,
+    /// <summary>Lists names, on a helper thread.</summary>
+    List,
 }
 
 /// <summary>
@@ -61,6 +68,7 @@ internal sealed unsafe class RadosOp
     internal ulong Offset;
     internal ulong Length;
     internal ulong? NewSize;
+    internal SwapData Swap;
     internal byte* Buffer;
     internal bool BufferIsBounce;
     internal int Repeats;
@@ -95,6 +103,7 @@ internal sealed unsafe class RadosOp
         NamesSource = Exclusive = Writes = BufferIsBounce = false;
         Bytes = 0;
         (Offset, Length, NewSize) = (0, 0, null);
+        Swap = default;
         Buffer = null;
         (Repeats, Session, Result) = (0, null, default);
     }

@@ -25,7 +25,7 @@ public sealed partial class RadosdPeer
         int status;
         while (true)
         {
-            status = await LockCallAsync(op, session => TryAcquire(session, name, cookie));
+            status = await BlockingCallAsync(op, session => TryAcquire(session, name, cookie));
             if (status != Errno.EBUSY || (request.Flags & RequestFlags.NoSync) != 0) break;
             // Nobody is left to own it: whoever takes over from a dead issuer waits until this request has ended.
             if (_stopping) status = Errno.ESHUTDOWN;
@@ -45,7 +45,7 @@ public sealed partial class RadosdPeer
         if (!TryName(request, out string name, out string cookie)) return Errno.EINVAL;
         bool force = (request.Flags & RequestFlags.Force) != 0;
         var op = Rent(request);
-        int status = await LockCallAsync(op, session => TryRelease(session, name, cookie, force));
+        int status = await BlockingCallAsync(op, session => TryRelease(session, name, cookie, force));
         // A former execution has released it.
         if (status == Errno.ENOENT && op.MayHaveRun) status = 0;
         Return(op);
@@ -54,7 +54,7 @@ public sealed partial class RadosdPeer
 
     /// <summary>Runs a blocking call on a helper thread with the instance in use, and again with the next one if that is fenced.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> LockCallAsync(RadosOp op, Func<RadosSession, int> call)
+    private async ValueTask<int> BlockingCallAsync(RadosOp op, Func<RadosSession, int> call, RadosCall kind = RadosCall.Lock)
     {
         while (await _keeper.ReadyAsync() is { } session)
         {
@@ -69,8 +69,8 @@ public sealed partial class RadosdPeer
                 continue;
             }
 
-            op.Call = RadosCall.Lock;
-            return errno is 0 or Errno.ENOENT or Errno.EBUSY or Errno.EACCES ? errno : Failed(op, errno);
+            op.Call = kind;
+            return errno is 0 or Errno.ENOENT or Errno.EBUSY or Errno.EACCES or Errno.EOVERFLOW ? errno : Failed(op, errno);
         }
 
         return Errno.ESHUTDOWN;

@@ -45,6 +45,10 @@ public sealed unsafe partial class RadosdPeer
                 if (op.Exclusive) set.Create(exclusive: true);
                 set.WriteFull(new ReadOnlySpan<byte>(op.Buffer, (int)op.Length));
                 break;
+            case RadosCall.Swap or RadosCall.SwapAgain:
+                set.Compare(op.Call == RadosCall.Swap ? op.Swap.Expected : op.Swap.Fresh, op.Offset);
+                set.Write(op.Swap.Fresh, op.Offset);
+                break;
             case RadosCall.Create:
                 set.Create(exclusive: false);
                 break;

@@ -79,9 +79,10 @@ public sealed partial class RadosdPeer : Peer
         if (!_serving) return new ValueTask<int>(Errno.ESHUTDOWN);
         return request.Op switch
         {
-            XsegOp.Ping => new ValueTask<int>(0),
-            XsegOp.Read => ReadAsync(request),
-            XsegOp.Write => WriteAsync(request),
+            // Nothing is kept here of anybody.
+            XsegOp.Ping or XsegOp.Invalidate => new ValueTask<int>(0),
+            XsegOp.Read => (request.Flags & RequestFlags.List) == 0 ? ReadAsync(request) : ListAsync(request),
+            XsegOp.Write => (request.Flags & RequestFlags.Compare) == 0 ? WriteAsync(request) : SwapAsync(request),
             XsegOp.Flush => FlushAsync(request),
             XsegOp.Discard or XsegOp.WriteZeroes => ClearAsync(request),
             XsegOp.Truncate => TruncateAsync(request),
@@ -126,7 +127,7 @@ public sealed partial class RadosdPeer : Peer
                 continue;
             }
 
-            return errno is 0 or Errno.ENOENT or Errno.EEXIST ? errno : Failed(op, errno);
+            return errno is 0 or Errno.ENOENT or Errno.EEXIST or Errno.EILSEQ ? errno : Failed(op, errno);
         }
     }
 

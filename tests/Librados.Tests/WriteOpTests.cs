@@ -44,6 +44,31 @@ public sealed class WriteOpTests(MemoryCluster cluster) : IDisposable
     }
 
     [Fact]
+    public void A_comparison_takes_what_is_not_there_for_zeros_and_creates_nothing()
+    {
+        byte[] fresh = Client.Bytes(512, 9);
+        Assert.Equal(RadosErrno.EILSEQ, Swap("missing", Client.Bytes(512, 1), 0));
+        Assert.Equal(RadosErrno.ENOENT, _client.Stat("missing").Errno);
+        Assert.Equal(0, Swap("missing", new byte[512], 512));
+        Assert.Equal(1024ul, _client.Stat("missing").ObjectSize);
+        _client.Write("short", [1, 1, 1]);
+        // The first byte and the last: the code that RADOS answers with tells the place.
+        Assert.Equal(RadosErrno.EILSEQ, Swap("short", [2, 1, 1, .. new byte[509]], 0));
+        Assert.Equal(RadosErrno.EILSEQ, Swap("short", [1, 1, 1, .. new byte[508], 1], 0));
+        Assert.Equal(3ul, _client.Stat("short").ObjectSize);
+        Assert.Equal(0, Swap("short", [1, 1, 1, .. new byte[509]], 0));
+        Assert.Equal(fresh, _client.Read("short", 4096));
+
+        int Swap(string name, byte[] expected, ulong offset)
+        {
+            using var op = RadosWriteOp.Create();
+            op.Compare(expected, offset);
+            op.Write(fresh, offset);
+            return _client.Await(op.Submit(_client.Pool, Client.Name(name), null)).Errno;
+        }
+    }
+
+    [Fact]
     public void Several_changes_take_effect_in_order_as_one()
     {
         using var op = RadosWriteOp.Create();

@@ -78,6 +78,9 @@ internal static unsafe partial class Libc
     internal static partial nint write(int fd, void* buffer, nuint count);
 
     [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint getdents64(int fd, void* buffer, nuint count);
+
+    [LibraryImport("libc", SetLastError = true)]
     internal static partial long lseek(int fd, long offset, int whence);
 
     [LibraryImport("libc", SetLastError = true)]

@@ -1,4 +1,5 @@
 using Archipelago.Filed.Storage;
+using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Layout;
@@ -15,6 +16,8 @@ internal enum JobKind : byte
     SyncObject,
     /// <summary>The whole file system becomes stable.</summary>
     SyncAll,
+    /// <summary>Names of objects are collected.</summary>
+    List,
 }
 
 /// <summary>
@@ -40,6 +43,8 @@ internal sealed class FileJob
     /// <summary>Pages of the range that turned out to be zeros.</summary>
     internal bool[] Zero = new bool[32];
     internal int PageCount;
+    /// <summary>Of a listing.</summary>
+    internal NameListing? Names;
 
     // Of a sync: what was there when it was asked for.
     internal long Writes, Entries;
@@ -58,7 +63,7 @@ internal sealed class FileJob
     {
         (Kind, Request) = (kind, request);
         (Object, SourceObject, Obstacles, IsComplete, PageCount) = (null, null, 0, false, 0);
-        (Status, Serviced, Detail) = (0, 0, null);
+        (Status, Serviced, Detail, Names) = (0, 0, null, null);
         (Missing, DataChanged, EntryChanged, IsStable, NotTrusted) = (false, false, false, false, false);
     }
 

@@ -55,6 +55,9 @@ internal sealed class Hold(FileJob job)
         (Object, _next, _previous) = (null, null, null);
     }
 
+    /// <summary>True if the range lies in the one that is held.</summary>
+    internal bool Covers(ulong offset, ulong length) => offset >= _start && length <= _end && offset <= _end - length;
+
     /// <summary>True if a read of the range would have to wait.</summary>
     internal static bool BlocksRead(StoredObject used, ulong offset, ulong length)
     {

@@ -13,6 +13,8 @@ internal sealed class ObjectCache
 
     /// <summary>Objects known.</summary>
     internal int Count { get; private set; }
+    /// <summary>The least recently used one.</summary>
+    internal StoredObject? Oldest => _oldest;
 
     internal StoredObject? Find(Hash128 hash, ReadOnlySpan<byte> name)
     {

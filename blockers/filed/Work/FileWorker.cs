@@ -16,6 +16,8 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
 {
     /// <summary>Most bytes in an object.</summary>
     internal const ulong MaxObject = Xseg.Layout.RequestSlot.MaxData;
+    /// <summary>Flags of a change that is stable when it is answered.</summary>
+    internal const RequestFlags Forcing = RequestFlags.ForceUnitAccess | RequestFlags.Compare;
     private const int BufferSize = 256 << 10;
 
     // For the life of the thread, and so of the process or the test: never freed.
@@ -28,11 +30,12 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
         job.Status = job.Kind switch
         {
             JobKind.SyncObject => SyncObject(job),
+            JobKind.List => List(job),
             JobKind.SyncAll => Status(job, Sys.SyncFileSystem(tree.Root), "syncfs"),
             _ => job.Request.Op switch
             {
                 XsegOp.Read => Read(job),
-                XsegOp.Write => Finish(job, Write(job)),
+                XsegOp.Write => Finish(job, (job.Request.Flags & RequestFlags.Compare) == 0 ? Write(job) : Swap(job)),
                 XsegOp.Discard => Finish(job, Discard(job)),
                 XsegOp.WriteZeroes => Finish(job, WriteZeroes(job)),
                 XsegOp.Truncate => Finish(job, Truncate(job)),
@@ -86,7 +89,7 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
     /// <summary>Ends a change: with FUA it becomes stable first.</summary>
     private int Finish(FileJob job, int status)
     {
-        if (status != 0 || (job.Request.Flags & RequestFlags.ForceUnitAccess) == 0) return status;
+        if (status != 0 || (job.Request.Flags & Forcing) == 0) return status;
         // A replay may find everything done by its dead predecessor, but not synced.
         var target = job.Object!;
         int fd = target.Fd;

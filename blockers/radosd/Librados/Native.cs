@@ -97,6 +97,9 @@ internal static unsafe partial class Native
         nint op, byte* attribute, byte comparison, byte* value, nuint length);
 
     [LibraryImport(Library)]
+    internal static partial void rados_write_op_cmpext(nint op, byte* expected, nuint length, ulong offset, int* result);
+
+    [LibraryImport(Library)]
     internal static partial void rados_write_op_set_alloc_hint2(
         nint op, ulong objectSize, ulong writeSize, uint flags);
 

@@ -67,6 +67,34 @@ internal static unsafe partial class NativeControl
     internal static partial int rados_exec(
         nint pool, string name, string cls, string method, byte* input, nuint length, byte* output, nuint outputLength);
 
+    // ---- names of objects ----
+
+    [LibraryImport(Native.Library)]
+    internal static partial nint rados_object_list_begin(nint pool);
+
+    [LibraryImport(Native.Library)]
+    internal static partial nint rados_object_list_end(nint pool);
+
+    [LibraryImport(Native.Library)]
+    internal static partial int rados_object_list_is_end(nint pool, nint cursor);
+
+    [LibraryImport(Native.Library)]
+    internal static partial void rados_object_list_cursor_free(nint pool, nint cursor);
+
+    [LibraryImport(Native.Library)]
+    internal static partial int rados_object_list_cursor_cmp(nint pool, nint left, nint right);
+
+    [LibraryImport(Native.Library)]
+    internal static partial int rados_object_list(
+        nint pool, nint start, nint finish, nuint count, byte* filter, nuint filterLength, RadosListing.Item* items, ref nint next);
+
+    [LibraryImport(Native.Library)]
+    internal static partial void rados_object_list_free(nuint count, RadosListing.Item* items);
+
+    [LibraryImport(Native.Library)]
+    internal static partial void rados_object_list_slice(
+        nint pool, nint start, nint finish, ulong index, ulong count, ref nint sliceStart, ref nint sliceFinish);
+
     // ---- advisory locks ----
 
     [LibraryImport(Native.Library, StringMarshalling = StringMarshalling.Utf8)]

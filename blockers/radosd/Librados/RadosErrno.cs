@@ -45,14 +45,18 @@ public static class RadosErrno
     /// <summary>The queue is closed: nothing was submitted. (Not a code of librados.)</summary>
     public const int EPIPE = 32;
 
-    private const int LargestErrno = 4095;
+    /// <summary>The compare of a compare-and-write found other bytes: nothing was done.</summary>
+    public const int EILSEQ = 84;
+
+    /// <summary>A comparison that fails answers this, less the offset in the range of the first byte that differs.</summary>
+    private const int Mismatch = -4095;
 
     /// <summary>
-    /// Splits librados' return code: the errno (positive, 0 for success). A negative code that is no errno
-    /// becomes <see cref="EIO"/>.
+    /// Splits librados' return code: the errno (positive, 0 for success). Codes beyond all errnos, which only comparisons
+    /// answer with, become <see cref="EILSEQ"/>.
     /// </summary>
     public static int FromReturn(long code)
-        => code >= 0 ? 0 : code >= -LargestErrno ? (int)-code : EIO;
+        => code >= 0 ? 0 : code > Mismatch ? (int)-code : EILSEQ;
 
     /// <summary>Whether the outcome of a write that ended with this errno is unknown: it may be applied later.</summary>
     public static bool LeavesOutcomeUnknown(int errno) => errno is ETIMEDOUT or ECANCELED;
@@ -71,6 +75,7 @@ public static class RadosErrno
         EEXIST => nameof(EEXIST),
         EINVAL => nameof(EINVAL),
         28 => "ENOSPC",
+        EILSEQ => nameof(EILSEQ),
         EPIPE => nameof(EPIPE),
         ERANGE => nameof(ERANGE),
         ENAMETOOLONG => nameof(ENAMETOOLONG),

@@ -78,6 +78,17 @@ public unsafe ref struct RadosWriteOp
             Native.rados_write_op_cmpxattr(_handle, a.Pointer, equal, p, (nuint)value.Length);
     }
 
+    /// <summary>
+    /// EILSEQ unless the range holds exactly these bytes: the compare of a compare-and-write. What lies beyond the object's end is
+    /// compared as zeros, and so is all of an object that does not exist; no comparison creates one.
+    /// </summary>
+    public void Compare(scoped ReadOnlySpan<byte> expected, ulong offset)
+    {
+        _bytes += expected.Length;
+        fixed (byte* p = expected)
+            Native.rados_write_op_cmpext(_handle, p, (nuint)expected.Length, offset, null);
+    }
+
     /// <summary>Tells the store the size that the object will have and the usual size of its writes.</summary>
     public readonly void HintSizes(ulong objectSize, ulong writeSize)
         => Native.rados_write_op_set_alloc_hint2(_handle, objectSize, writeSize, 0);

@@ -38,6 +38,57 @@ public sealed class FiledTests : IDisposable
         using var harness = BlockerHarness.Start(Filed);
     }
 
+    /// <summary>The kernel may stop a dying process's write between two pages.</summary>
+    [Fact]
+    public void A_replayed_swap_ends_the_write_that_its_predecessor_died_in()
+    {
+        using var blocker = BlockerHarness.Start(Filed);
+        byte[] old = new byte[16384], fresh = [.. Page, .. Page, .. Page, .. Page];
+        new Random(4).NextBytes(old);
+        var swap = new Ask(XsegOp.Write, BlockerHarness.Name("torn"), 512, 32768) { Payload = [.. old, .. fresh], Flags = RequestFlags.Compare };
+        byte[] torn = [.. fresh[..8192], .. old[8192..]];
+        blocker.Write("torn", 512, torn);
+        Assert.Equal(XsegErrno.EILSEQ, blocker.Do(swap).Status);
+        Assert.Equal(0, blocker.Do(swap with { Attempts = 1 }).Status);
+        Assert.Equal(fresh, blocker.Read("torn", 512, 16384).Data);
+        // New bytes behind old ones are somebody else's.
+        blocker.Write("torn", 512, [.. old[..8192], .. fresh[8192..]]);
+        Assert.Equal(XsegErrno.EILSEQ, blocker.Do(swap with { Attempts = 1 }).Status);
+    }
+
+    [Fact]
+    public void A_directory_whose_names_do_not_fit_into_a_listing_is_an_error()
+    {
+        using var blocker = BlockerHarness.Start(Filed);
+        blocker.Write("a", 0, Page);
+        string inside = Path.Combine(_directory.FullName, "objects", "00", "00");
+        Directory.CreateDirectory(inside);
+        for (int i = 0; i < 300; i++) File.WriteAllText(Path.Combine(inside, $"{i}{new string('x', 230)}"), "");
+        var listing = new Ask(XsegOp.Read, [], 0, 64 << 10) { Flags = RequestFlags.List };
+        Assert.Equal(XsegErrno.EOVERFLOW, blocker.Do(listing).Status);
+        var whole = blocker.Do(listing with { Length = 1 << 20 });
+        Assert.Equal((0, ulong.MaxValue), (whole.Status, BitConverter.ToUInt64(whole.Result)));
+    }
+
+    [Fact]
+    public void An_invalidation_closes_what_is_stable_and_keeps_what_is_not()
+    {
+        using var blocker = BlockerHarness.Start(Filed);
+        var filed = (FiledPeer)blocker.Blocker;
+        blocker.Write("a", 0, Page);
+        blocker.Good(XsegOp.Flush, "");
+        blocker.Write("b", 0, Page);
+        int known = 0;
+        blocker.Good(XsegOp.Invalidate, "");
+        blocker.OnBlocker(() => known = filed.KnownObjects);
+        Assert.Equal(1, known);
+        blocker.Good(XsegOp.Flush, "");
+        blocker.Good(XsegOp.Invalidate, "");
+        blocker.OnBlocker(() => known = filed.KnownObjects);
+        Assert.Equal(0, known);
+        Assert.Equal(Page, blocker.Read("b", 0, 4096).Data);
+    }
+
     /// <summary>A link in its tree would make filed read, write or delete what is not its own.</summary>
     [Theory]
     [InlineData(0)]

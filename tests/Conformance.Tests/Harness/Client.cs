@@ -29,9 +29,12 @@ internal sealed class Client : Peer
         Context.Port.Prepare(request, ask.Op, ask.Flow, ask.Name, hash, ask.Offset, ask.Length, ask.Flags);
         if (ask.Source != null) Context.Port.SetSource(request, ask.Source);
         request.Result.Clear();
+        if (ask.Attempts != 0) SetAttempts(request, ask.Attempts);
         ask.Cookie?.CopyTo(request.Result);
         if (ask.DeadlineNanoseconds != 0) Context.Port.SetDeadline(request, (ulong)Context.Reactor.Clock.BoottimeNanoseconds + ask.DeadlineNanoseconds);
     }
+
+    private static unsafe void SetAttempts(in Request request, byte attempts) => request.Pointer->Attempts = attempts;
 
     private bool TryAttach(in Request request, Ask ask) => ask.Op switch
     {

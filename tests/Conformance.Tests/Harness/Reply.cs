@@ -28,6 +28,8 @@ public sealed record Ask(XsegOp Op, byte[] Name, ulong Offset = 0, ulong Length 
     public byte[]? Cookie { get; init; }
     /// <summary>Marks this extent of a WRITE as spent: its page was adopted by an earlier execution.</summary>
     public int? Spent { get; init; }
+    /// <summary>Says that so many executions may have come before, as whoever takes over from a dead holder does.</summary>
+    public byte Attempts { get; init; }
     /// <summary>The hash is not the name's.</summary>
     public bool WrongHash { get; init; }
     /// <summary>A READ without pages attaches no room for the list of extents either.</summary>
