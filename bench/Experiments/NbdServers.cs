@@ -24,8 +24,8 @@ internal static class NbdServers
         string directory = Directory.CreateDirectory($"/dev/shm/archipelago-experiment-{Environment.ProcessId}-nbd").FullName;
         try
         {
-            using var memd = OurChain("memd,cached,vlmcd,nbd", directory, "memd");
-            using var filed = OurChain("filed,cached,vlmcd,nbd", directory, "filed", $"filed.directory={directory}/objects");
+            using var memd = OurChain("memd,cached,mapperd,vlmcd,nbd", directory, "memd");
+            using var filed = OurChain("filed,cached,mapperd,vlmcd,nbd", directory, "filed", $"filed.directory={directory}/objects");
             using var nbdkit = Start("nbdkit", "-f", "-U", $"{directory}/nbdkit.sock", "memory", $"{VolumeBytes}");
             File.WriteAllBytes($"{directory}/raw", []);
             Tool.Output("truncate", "-s", $"{VolumeBytes}", $"{directory}/raw");

@@ -6,6 +6,7 @@ using Archipelago.Nbd;
 using Archipelago.Radosd;
 using Archipelago.Runtime.Configuration;
 using Archipelago.Runtime.Routing;
+using Archipelago.Mapperd;
 using Archipelago.Vlmcd;
 
 namespace Archipelago.Experiments.Roles;
@@ -20,6 +21,7 @@ internal static class PeerMaker
         FiledSection = SectionSpec.Single("filed", "filed", FiledOptions.All),
         RadosdSection = SectionSpec.Single("radosd", "radosd", [.. RadosdOptions.Section.Options]),
         CachedSection = SectionSpec.Single("cached", "cached", CachedOptions.All),
+        MapperdSection = SectionSpec.Single("mapperd", "mapperd", MapperdOptions.All),
         VlmcdSection = SectionSpec.Single("vlmcd", "vlmcd", VlmcdOptions.All),
         NbdSection = SectionSpec.Single("nbd", "nbd", [Socket]);
 
@@ -39,9 +41,10 @@ internal static class PeerMaker
         "filed" => FiledSection,
         "radosd" => RadosdSection,
         "cached" => CachedSection,
+        "mapperd" => MapperdSection,
         "vlmcd" => VlmcdSection,
         "nbd" => NbdSection,
-        _ => throw new ArgumentException($"peer '{peer}': expected memd, filed, radosd, cached, vlmcd or nbd"),
+        _ => throw new ArgumentException($"peer '{peer}': expected memd, filed, radosd, cached, mapperd, vlmcd or nbd"),
     };
 
     private static PeerPlan Plan(string name, ConfigSection section)
@@ -55,6 +58,8 @@ internal static class PeerMaker
             case "cached":
                 var cached = CachedOptions.From(section);
                 return new PeerPlan { Name = name, Peer = new CachedPeer(cached), Serves = "cache", Pages = cached.Pages + 512, KeepsCachePages = true };
+            case "mapperd":
+                return new PeerPlan { Name = name, Peer = new MapperdPeer(MapperdOptions.From(section)), Serves = "maps", Pages = MapperdOptions.RecommendedPages };
             case "vlmcd":
                 return new PeerPlan { Name = name, Peer = new VlmcdPeer(VlmcdOptions.From(section)), Serves = "volumes", Pages = VlmcdOptions.RecommendedPages };
             default:

@@ -54,7 +54,8 @@ public sealed partial class MapperdPeer : Peer
         {
             switch (request.Op)
             {
-                case XsegOp.Ping:
+                // What was answered is stable.
+                case XsegOp.Ping or XsegOp.Flush:
                     return 0;
                 case XsegOp.Read when Refusals.TryParse(request.Target, out var identity):
                     return await _reader.AnswerListAsync(request, _refusals.Find(identity));

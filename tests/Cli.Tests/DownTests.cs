@@ -32,7 +32,7 @@ public sealed class DownTests : IDisposable
     [Fact]
     public void A_dead_process_that_nobody_has_reaped_is_dead()
     {
-        foreach (string peer in (string[])["filed", "cached", "vlmcd"]) _chain.Start(["run", peer, .. Chain.Small]);
+        foreach (string peer in (string[])["filed", "cached", "mapperd", "vlmcd"]) _chain.Start(["run", peer, .. Chain.Small]);
         int zombie = _chain.StartUnreaped(["run", "nbd", .. Chain.Small]);
         _chain.Run("volume", "create", "demo", "16M").Good();
         Assert.Equal(4, Processes());
@@ -56,7 +56,7 @@ public sealed class DownTests : IDisposable
     public void While_a_process_that_is_needed_does_not_answer_down_is_refused_in_time_and_nothing_is_stopped(int signal)
     {
         var store = _chain.Start(["run", "filed", "cached", .. Chain.Small]);
-        var gateway = _chain.Start(["run", "vlmcd", "nbd", .. Chain.Small]);
+        var gateway = _chain.Start(["run", "mapperd", "vlmcd", "nbd", .. Chain.Small]);
         _chain.Run("volume", "create", "demo", "32M").Good();
         _chain.Fio("demo", "--rw=write", "--fsync=64").Good();
         Chain.Signal(store, signal);
@@ -82,7 +82,7 @@ public sealed class DownTests : IDisposable
     [Fact]
     public void A_blocker_that_is_dead_below_a_living_cache_refuses_down()
     {
-        _chain.Start(["run", "cached", "vlmcd", "nbd", .. Chain.Small]);
+        _chain.Start(["run", "cached", "mapperd", "vlmcd", "nbd", .. Chain.Small]);
         var filed = _chain.Start(["run", "filed", .. Chain.Small]);
         _chain.Run("volume", "create", "demo", "32M").Good();
         Chain.Signal(filed, Chain.SigKill);
@@ -99,11 +99,11 @@ public sealed class DownTests : IDisposable
     [Fact]
     public void A_gateway_whose_store_was_never_started_is_stopped_as_a_whole_and_works_with_one_later()
     {
-        var gateway = _chain.Start(["run", "vlmcd", "nbd", .. Chain.Small]);
+        var gateway = _chain.Start(["run", "mapperd", "vlmcd", "nbd", .. Chain.Small]);
         Assert.Contains("'cache'", _chain.Run("down").Good().Error, StringComparison.Ordinal);
         gateway.WaitForExit();
         Assert.Equal(0, gateway.ExitCode);
-        _chain.Start(["run", "vlmcd", "nbd", .. Chain.Small]);
+        _chain.Start(["run", "mapperd", "vlmcd", "nbd", .. Chain.Small]);
         _chain.Start(["run", "filed", "cached", .. Chain.Small]);
         _chain.Run("volume", "create", "demo", "64M").Good();
         _chain.Fio("demo", "--rw=randrw").Good();

@@ -13,7 +13,7 @@ public sealed class SplitTests : IDisposable
     public void The_chain_runs_over_two_processes_and_a_stopped_one_shows_as_hung()
     {
         var store = _chain.Start(["run", "filed", "cached", .. Chain.Small]);
-        var gateway = _chain.Start(["run", "vlmcd", "nbd", .. Chain.Small]);
+        var gateway = _chain.Start(["run", "mapperd", "vlmcd", "nbd", .. Chain.Small]);
         _chain.Run("volume", "create", "demo", "32M").Good();
         _chain.Fio("demo", "--rw=randrw").Good();
         Assert.Equal(1, _chain.Run("up").Code);
@@ -28,7 +28,7 @@ public sealed class SplitTests : IDisposable
         Chain.Signal(gateway, Chain.SigKill);
         gateway.WaitForExit();
         Assert.Equal("dead", StateOf("vlmcd.0"));
-        _chain.Start(["run", "vlmcd", "nbd", .. Chain.Small]);
+        _chain.Start(["run", "mapperd", "vlmcd", "nbd", .. Chain.Small]);
         _chain.Fio("demo", "--rw=randrw").Good();
 
         _chain.Run("down").Good();

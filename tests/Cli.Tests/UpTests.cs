@@ -37,7 +37,7 @@ public sealed class UpTests : IDisposable
         {
             string metrics = await control.GetTextAsync("/metrics");
             Assert.Matches("(?m)^archipelago_cache_writes_total [1-9]", metrics);
-            foreach (string peer in (string[])["filed", "cached", "vlmcd"])
+            foreach (string peer in (string[])["filed", "cached", "mapperd", "vlmcd"])
                 Assert.Matches($"(?m)^archipelago_peer_requests_total{{(?=[^}}]*peer=\"{peer}\")(?=[^}}]*op=\"write\")[^}}]*}} [1-9]", metrics);
         }
 
@@ -190,7 +190,7 @@ public sealed class UpTests : IDisposable
     [Fact]
     public void A_store_that_does_not_answer_is_no_reason_not_to_start()
     {
-        string slow = _chain.Write("slow.conf", "[up]\nfirst-volume = demo\n[memd]\nlatency = 1h\n[cached]\nsize = 32M\n[vlmcd]\n[nbd]\n");
+        string slow = _chain.Write("slow.conf", "[up]\nfirst-volume = demo\n[memd]\nlatency = 1h\n[cached]\nsize = 32M\n[mapperd]\n[vlmcd]\n[nbd]\n");
         var up = _chain.Start("up", "--config", slow);
         Assert.Contains("the store does not answer", _chain.Log, StringComparison.Ordinal);
         _chain.Run("down", "--discard-dirty").Good();
@@ -200,7 +200,7 @@ public sealed class UpTests : IDisposable
     [Fact]
     public void A_start_that_waits_for_its_store_is_named_and_ends_with_a_signal()
     {
-        string slow = _chain.Write("slow.conf", "[up]\nfirst-volume = demo\n[memd]\nlatency = 1h\n[cached]\nsize = 32M\n[vlmcd]\n[nbd]\n");
+        string slow = _chain.Write("slow.conf", "[up]\nfirst-volume = demo\n[memd]\nlatency = 1h\n[cached]\nsize = 32M\n[mapperd]\n[vlmcd]\n[nbd]\n");
         var both = _chain.Execute("/bin/sh", "-c", $"""
             {Chain.Executable} up --config {slow} & pid=$!
             until {Chain.Executable} down 2>&1 | grep "process $pid .*still starting"; do kill -0 $pid || exit 9; sleep 0.1; done

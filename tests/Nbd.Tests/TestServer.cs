@@ -1,3 +1,4 @@
+using Archipelago.Mapperd;
 using Archipelago.Memd;
 using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
@@ -68,12 +69,19 @@ internal sealed class TestServer : IAsyncDisposable
     /// <summary>A gateway over vlmcd over <paramref name="memd"/>, with the volume "vol".</summary>
     internal static async Task<TestServer> StartChainAsync(MemdPeer memd, Func<NbdOptions, NbdOptions>? change = null, ulong size = 64 << 20)
     {
-        var server = new TestServer(new SegmentOptions { Ports = 4, Pages = 32 * 1024, Prefault = false });
+        var server = new TestServer(new SegmentOptions { Ports = 5, Pages = 32 * 1024, Prefault = false });
         var options = new NbdOptions { SocketPath = server.SocketPath };
         server.Peer = new NbdPeer(change?.Invoke(options) ?? options);
         await server.OnReactor(async () =>
         {
             await server._host.StartAsync(new PeerPlan { Name = "memd", Peer = memd, Serves = "blocks", Pages = 8192 });
+            await server._host.StartAsync(new PeerPlan
+            {
+                Name = "mapperd",
+                Peer = new MapperdPeer(new MapperdOptions { Objects = "blocks" }),
+                Serves = "maps",
+                Pages = MapperdOptions.RecommendedPages,
+            });
             await server._host.StartAsync(new PeerPlan
             {
                 Name = "vlmcd",

@@ -18,6 +18,7 @@ internal sealed partial class Chain
         size = 32M
         policy = POLICY
         dirty-age = 1s
+        [mapperd]
         [vlmcd]
         [nbd]
         """;

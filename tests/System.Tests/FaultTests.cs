@@ -18,6 +18,7 @@ public sealed class FaultTests : IDisposable
         size = 16M
         policy = POLICY
         dirty-age = 100ms
+        [mapperd]
         [vlmcd]
         [nbd]
         """;

@@ -13,7 +13,7 @@ public sealed class GatewayTests : IDisposable
     public void A_client_that_reconnects_goes_on_where_it_was_when_the_gateway_was_killed_and_started_again()
     {
         string[] settings = Chain.Small;
-        _chain.Start(["run", "filed", "cached", "vlmcd", .. settings]);
+        _chain.Start(["run", "filed", "cached", "mapperd", "vlmcd", .. settings]);
         var gateway = _chain.Start(["run", "nbd", .. settings]);
         _chain.Run("volume", "create", "demo", "64M").Good();
 

@@ -17,7 +17,7 @@ public sealed class KilledPeerTests : IDisposable
     public void A_peer_killed_under_load_and_started_again_is_a_pause_and_no_error(string policy, params string[] victims)
     {
         string config = _chain.Write("c.conf", Chain.Separate.Replace("POLICY", policy, StringComparison.Ordinal));
-        foreach (string peer in (string[])["filed", "cached", "vlmcd", "nbd"]) StartPeer(peer, config);
+        foreach (string peer in (string[])["filed", "cached", "mapperd", "vlmcd", "nbd"]) StartPeer(peer, config);
         _chain.Run("volume", "create", "demo", "64M").Good();
 
         var fio = BeginLoad();
@@ -50,7 +50,7 @@ public sealed class KilledPeerTests : IDisposable
     public void What_was_acknowledged_in_write_back_is_there_after_cached_was_killed_and_it_restarts_warm()
     {
         string config = _chain.Write("c.conf", Chain.Separate.Replace("POLICY", "writeback", StringComparison.Ordinal).Replace("dirty-age = 1s", "dirty-age = 1h", StringComparison.Ordinal));
-        foreach (string peer in (string[])["filed", "cached", "vlmcd", "nbd"]) StartPeer(peer, config);
+        foreach (string peer in (string[])["filed", "cached", "mapperd", "vlmcd", "nbd"]) StartPeer(peer, config);
         _chain.Run("volume", "create", "demo", "64M").Good();
         _chain.Run("cache", "flush").Good();
 

@@ -24,6 +24,7 @@ public sealed class RadosTests(DiskCluster cluster) : IClassFixture<DiskCluster>
         size = 32M
         policy = POLICY
         dirty-age = 500ms
+        [mapperd]
         [vlmcd]
         [nbd]
         """;

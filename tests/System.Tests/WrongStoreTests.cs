@@ -12,7 +12,7 @@ public sealed class WrongStoreTests : IDisposable
     [Fact]
     public void What_was_acknowledged_for_files_is_not_destaged_into_another_store_and_is_there_after_the_right_start()
     {
-        string memd = _chain.Write("memd.conf", "[segment]\nspare = 4096\n[memd]\n[cached]\nsize = 32M\n[vlmcd]\n[nbd]\n");
+        string memd = _chain.Write("memd.conf", "[segment]\nspare = 4096\n[memd]\n[cached]\nsize = 32M\n[mapperd]\n[vlmcd]\n[nbd]\n");
         string[] up = ["up", .. Chain.Small, "--set", "cached.dirty-age=1h"];
         string record = Path.Combine(_chain.Root, "record");
         var process = _chain.Start(up);

@@ -5,7 +5,7 @@ using Archipelago.Cli.Peers;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Configuration;
 using Archipelago.Runtime.Control;
-using Archipelago.Vlmcd.Control;
+using Archipelago.Mapperd.Control;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
 using Spectre.Console;
@@ -43,7 +43,7 @@ internal static class DaemonCommands
                 + "state directory and configuration. Each can be stopped and started by itself: requests wait for it."],
             Arguments = [new("PEER", "Peers to host.", Repeats: true, Words: [.. PeerCatalogue.Names])],
             Options = shared,
-            Examples = ["archipelago run filed cached", "archipelago run vlmcd nbd"],
+            Examples = ["archipelago run filed cached", "archipelago run mapperd vlmcd nbd"],
             Run = RunAsync,
         },
         new("down", "stop in order")
@@ -65,7 +65,7 @@ internal static class DaemonCommands
     {
         using var state = Common.StateOf(invocation);
         var config = Common.ConfigOf(invocation, state);
-        if (config.Enabled.Count == 0) throw new UsageException("the configuration starts no peer; add sections such as [filed], [cached], [vlmcd] and [nbd] (`archipelago config example`)");
+        if (config.Enabled.Count == 0) throw new UsageException("the configuration starts no peer; add sections such as [filed], [cached], [mapperd], [vlmcd] and [nbd] (`archipelago config example`)");
         config.RefuseUnservedRoutes();
         if (invocation.Has("--detach")) return await DetachAsync(invocation, config, state, cancel);
         var process = new PeerProcess(config, DaemonConfig.UpName, config.Enabled, standsAlone: true) { GreetsInJson = invocation.Json };
@@ -135,11 +135,11 @@ internal static class DaemonCommands
 
     private static async Task<IReadOnlyList<VolumeUris>> VolumesAsync(DaemonConfig config, string socket, CancellationToken cancel)
     {
-        if (config.Enabled.All(k => k.Name != "vlmcd")) return [];
+        if (config.Enabled.All(k => k.Name != "mapperd")) return [];
         using var client = new ControlClient(socket) { Timeout = Common.AnswerLimit };
         try
         {
-            var list = await client.GetAsync("/v1/volumes", VlmcdJson.Default.VolumeList, cancel);
+            var list = await client.GetAsync("/v1/volumes", MapperdJson.Default.VolumeList, cancel);
             return [.. list.Volumes.Select(v => new VolumeUris(v.Name, Greeting.Uris(config, v.Name)))];
         }
         catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)

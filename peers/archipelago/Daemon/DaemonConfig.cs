@@ -4,7 +4,8 @@ using Archipelago.Runtime.Control;
 using Archipelago.Runtime.Logging;
 using Archipelago.Runtime.Metrics;
 using Archipelago.Runtime.Scheduling;
-using Archipelago.Vlmcd.Format;
+using Archipelago.Mapperd;
+using Archipelago.Maps;
 
 namespace Archipelago.Cli.Daemon;
 
@@ -58,7 +59,7 @@ internal sealed partial class DaemonConfig
     private static readonly OptionSpec<string> FirstVolume = Option.Text(
         "first-volume", "", "Name of a volume that is made if there is none at all when the process starts; empty for none.", 0, 89);
 
-    private static readonly OptionSpec<long> FirstVolumeSize = Option.Bytes("first-volume-size", "1G", 512, VolumeHeader.MaxBytes, "Its size.", 512);
+    private static readonly OptionSpec<long> FirstVolumeSize = Option.Bytes("first-volume-size", "1G", 512, MaxVolumeBytes, "Its size.", 512);
 
     private static readonly OptionSpec<TimeSpan> DrainTimeout = Option.Duration(
         "drain-timeout", "60s", TimeSpan.FromMilliseconds(100), TimeSpan.FromDays(1),
@@ -156,12 +157,16 @@ internal sealed partial class DaemonConfig
     internal static bool IsOffByDefault(SectionSpec section) =>
         PeerCatalogue.Kinds.Any(k => k.Section == section) && !Embedded.Contains($"[{section.Kind}]", StringComparison.Ordinal);
 
+    /// <summary>Largest volume: 64 TiB.</summary>
+    internal const long MaxVolumeBytes = (long)MapGeometry.MaxObjects * MapperdOptions.MaxObjectSize;
+
     /// <summary>What runs if no file is named.</summary>
     internal const string Embedded = """
         [up]
         first-volume = demo
         [filed]
         [cached]
+        [mapperd]
         [vlmcd]
         [nbd]
         """;

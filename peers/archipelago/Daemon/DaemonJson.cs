@@ -35,7 +35,7 @@ internal sealed record StopStep(string Message, long DirtyPages);
 
 /// <summary>A volume, as vlmcd describes it, and how it is reached. Sizes in bytes.</summary>
 internal sealed record VolumeView(
-    string Name, ulong Size, int ObjectSize, DateTimeOffset? CreatedAt, int Openers, string State, string? Fault, IReadOnlyList<string> Uris);
+    string Name, ulong Size, int ObjectSize, DateTimeOffset? CreatedAt, int Openers, string State, string? Fault, string? Base, IReadOnlyList<string> Uris);
 
 /// <summary>All volumes.</summary>
 internal sealed record VolumesView(IReadOnlyList<VolumeView> Volumes);

@@ -6,7 +6,7 @@ namespace Archipelago.Cli.Peers;
 internal static class PeerCatalogue
 {
     internal static IReadOnlyList<PeerKind> Kinds { get; } =
-        [BlockerKinds.Memd, BlockerKinds.Filed, BlockerKinds.Radosd, ServiceKinds.Cached, ServiceKinds.Vlmcd, NbdKind.Nbd];
+        [BlockerKinds.Memd, BlockerKinds.Filed, BlockerKinds.Radosd, ServiceKinds.Cached, ServiceKinds.Mapperd, ServiceKinds.Vlmcd, NbdKind.Nbd];
 
     internal static IEnumerable<string> Names => Kinds.Select(k => k.Name);
 

@@ -1,4 +1,5 @@
 using Archipelago.Cached;
+using Archipelago.Mapperd;
 using Archipelago.Runtime.Metrics;
 using Archipelago.Vlmcd;
 using Archipelago.Xseg.Memory;
@@ -31,7 +32,19 @@ internal static class ServiceKinds
             return new MadePeer(peer) { Pages = kind.ShareOf(section), Endpoints = peer, AddMetrics = metrics => AddMetrics(metrics, peer.Statistics) };
         })
     {
-        Uses = [VlmcdOptions.BlocksOption],
+        Uses = [VlmcdOptions.BlocksOption, VlmcdOptions.MapsOption],
+    };
+
+    internal static PeerKind Mapperd { get; } = new(
+        "mapperd", "Maps of volumes, snapshots, clones, exclusive open.",
+        "maps", MapperdOptions.RecommendedPages, MapperdOptions.All,
+        (kind, section) =>
+        {
+            var peer = new MapperdPeer(MapperdOptions.From(section));
+            return new MadePeer(peer) { Pages = kind.ShareOf(section), Endpoints = peer };
+        })
+    {
+        Uses = [MapperdOptions.BlocksOption, MapperdOptions.ObjectsOption],
     };
 
     private static void AddMetrics(MetricsRegistry metrics, CacheFigures cache)

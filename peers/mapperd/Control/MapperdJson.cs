@@ -1,0 +1,50 @@
+using System.Text.Json.Serialization;
+
+namespace Archipelago.Mapperd.Control;
+
+/// <summary>A snapshot as the control plane shows it.</summary>
+/// <param name="Name">Name; empty for what a shrink or rollback left.</param>
+/// <param name="Number">Number within the volume.</param>
+/// <param name="Parent">Number of the snapshot from which it has come, 0 for none.</param>
+/// <param name="Size">Bytes.</param>
+/// <param name="CreatedAt">Creation, UTC.</param>
+/// <param name="State"><c>ok</c> or <c>deleting</c>.</param>
+/// <param name="Clones">Volumes that were cloned from it.</param>
+public sealed record SnapshotInfo(string Name, ulong Number, ulong Parent, ulong Size, DateTimeOffset CreatedAt, string State, IReadOnlyList<string> Clones);
+
+/// <summary>A volume as the control plane shows it.</summary>
+/// <param name="Name">Name.</param>
+/// <param name="Id">Identity, 16 hex digits.</param>
+/// <param name="Size">Bytes.</param>
+/// <param name="ObjectSize">Bytes of an object.</param>
+/// <param name="CreatedAt">Creation, UTC.</param>
+/// <param name="State"><c>ok</c>, <c>deleting</c> or <c>damaged</c>.</param>
+/// <param name="Fault">What is wrong with a damaged one.</param>
+/// <param name="Base">Snapshot that it was cloned from, <c>volume@snapshot</c>.</param>
+/// <param name="Parent">Number of the own snapshot from which its present state has come, 0 for none.</param>
+/// <param name="Epoch">Epoch of its lock at the last open for writing.</param>
+/// <param name="Snapshots">Its snapshots, oldest first; null in lists that do not ask for them.</param>
+public sealed record VolumeInfo(
+    string Name, string Id, ulong Size, int ObjectSize, DateTimeOffset? CreatedAt, string State, string? Fault = null, string? Base = null, ulong Parent = 0, ulong Epoch = 0,
+    IReadOnlyList<SnapshotInfo>? Snapshots = null);
+
+/// <summary>The answer of <c>GET /v1/volumes</c>.</summary>
+/// <param name="Volumes">Sorted by name.</param>
+public sealed record VolumeList(IReadOnlyList<VolumeInfo> Volumes);
+
+/// <summary>The section of mapperd in <c>GET /v1/status</c>, and the answer of <c>GET /v1/mapperd</c>.</summary>
+/// <param name="Open">Volumes open for writing here.</param>
+/// <param name="Removals">Removals of snapshots and volumes that go on in the background.</param>
+/// <param name="Chunks">Chunks of maps in memory.</param>
+/// <param name="DamagedRecords">Records of the catalogue that are left alone, with the reason.</param>
+public sealed record MapperdStatus(IReadOnlyList<string> Open, int Removals, int Chunks, IReadOnlyList<string> DamagedRecords);
+
+/// <summary>Serializers of mapperd's control plane, made at compile time.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(VolumeList))]
+[JsonSerializable(typeof(VolumeInfo))]
+[JsonSerializable(typeof(MapperdStatus))]
+public sealed partial class MapperdJson : JsonSerializerContext;
