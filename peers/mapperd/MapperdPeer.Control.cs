@@ -24,7 +24,7 @@ public sealed partial class MapperdPeer : IControlEndpoints
     private async Task<VolumeList> ListAsync()
     {
         var records = (await _volumes.Catalogue.ReadAsync()).Select(entry => entry.Record).ToList();
-        var names = records.ToDictionary(record => record.Id, record => record.Name);
+        var names = records.DistinctBy(record => record.Id).ToDictionary(record => record.Id, record => record.Name);
         return new VolumeList(
             [.. records.Where(record => record.State != RecordState.Creating).OrderBy(record => record.Name, StringComparer.Ordinal).Select(record => new VolumeInfo(
                 record.Name, $"{record.Id:x16}", record.Size, record.ObjectSize, At(record.Created), record.State == RecordState.Live ? "ok" : "deleting",

@@ -85,9 +85,10 @@ internal sealed partial class VolumeService
     {
         var sector = await _store.ReadSectorAsync(VolumeName.ObjectOf(name), $"volume {name}");
         ulong id = NameRecord.Read(sector, name);
-        if (id == 0 || await _store.ReadRootAsync(id) is not { IsDeleted: false } root) return (sector, null);
-        if (root.Name == name) return (sector, root);
-        // Named so by a rename that was cut off, or that goes on: with the lock nobody is at it.
+        if (id == 0) return (sector, null);
+        var root = await _store.ReadRootAsync(id);
+        if (root is { IsDeleted: false } && root.Name == name) return (sector, root);
+        // Named so by a rename that was cut off, or that goes on, or the collector is about to delete the name: with the lock nobody is at it.
         await _locks.HoldAsync(id);
         try
         {
