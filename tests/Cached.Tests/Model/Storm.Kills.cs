@@ -58,7 +58,7 @@ internal sealed partial class Storm
         uint flow = 1 + (uint)_random.Next(3);
         // What OPEN does.
         if (_random.Next(4) == 0) ForgetFlush(flow);
-        var change = new CachePolicyChange($"flow{flow}", Pick("writeback", "writeback", "writethrough", "off", "default"), Pick<bool?>(null, true, false));
+        var change = new CachePolicyChange($"flow{flow}", Pick("writeback", "writeback", "writethrough", "off", "default"), Pick(true, true, false));
         var cached = Rig.Cached;
         _ = Rig.CacheProcess.Reactor.Run(async () =>
         {
