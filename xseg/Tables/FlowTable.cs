@@ -44,6 +44,13 @@ public static unsafe class FlowTable
         throw new XsegException(XsegErrno.ENOSPC, $"the flow table is full: {segment.FlowCount} flows; create the segment with more ([segment] flows)");
     }
 
+    /// <summary>True if a number, which may come from anywhere, is that of a flow whose pages any slot may read.</summary>
+    public static bool IsShared(Segment segment, uint flow)
+    {
+        var entry = segment.FlowAt(flow);
+        return entry != null && entry->Namespace == FlowSpace.Shared && (uint)Volatile.Read(ref entry->Word) == InUse;
+    }
+
     /// <summary>Frees a flow of which nothing is cached any more.</summary>
     public static void Remove(Segment segment, uint flow)
     {
