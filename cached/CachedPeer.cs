@@ -41,8 +41,9 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         var room = new Room(Context, _store, _destager);
         _flushes = new FlushPath(Context, _store, _destager, blocks);
         _objects = new ObjectOps(Context, _store, _destager, _flushes, room, blocks);
-        _copies = new CopyPath(Context, _store, _objects, blocks);
-        _reads = new ReadPath(Context, _store, room, _objects, blocks);
+        var sharing = new Sharing(_store, _objects, _flushes);
+        _copies = new CopyPath(Context, _store, _objects, sharing, _flushes, new PageCopies(Context, _store, _objects, room, blocks), blocks);
+        _reads = new ReadPath(Context, _store, room, _objects, sharing, blocks);
         _writes = new WritePath(Context, _store, _destager, room, _flushes, _objects);
         new Recovery(Context, _store).Run();
         _destager.Start();

@@ -171,6 +171,8 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     internal async ValueTask<int> ForwardOverAsync(Request request, CachedObject of, long start, long end)
     {
+        // What never changes again is never dirty. It is this flow's now: its images are not.
+        if (store.IsShared(of)) store.GiveTo(of, request.Flow);
         // Zeros of an object that does not exist must not bring it into being.
         if (of.Exists == Existence.Missing) store.DropStable(of);
         else store.Redirty(of, start, end);
@@ -224,7 +226,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     {
         while (true)
         {
-            var found = store.FindOrAdd(request, out int status);
+            var found = store.FindOrAdd(request, request.Flow, out int status);
             if (found != null || status != XsegErrno.EAGAIN) return (found, status);
             await room.WaitAsync();
         }
@@ -247,7 +249,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
 
     /// <summary>As <see cref="HoldAsync"/>, but what is dirty stays here.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> HoldDirtyAsync(CachedObject of)
+    internal async ValueTask<int> HoldDirtyAsync(CachedObject of)
     {
         await EnterAsync(of);
         of.Held = true;

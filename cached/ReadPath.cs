@@ -10,7 +10,7 @@ namespace Archipelago.Cached;
 /// <summary>
 /// READ: a hit lends the buckets' pages; a miss has the missing runs filled first. One reactor.
 /// </summary>
-internal sealed class ReadPath(PeerContext context, Store store, Room room, ObjectOps objects, Route blocks)
+internal sealed class ReadPath(PeerContext context, Store store, Room room, ObjectOps objects, Sharing sharing, Route blocks)
 {
     private const ulong SectorMask = 511;
     private const int Attempts = 3;
@@ -26,16 +26,25 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
     internal ValueTask<int> Handle(Request request)
     {
         ulong offset = request.Offset, length = request.Length;
+        if ((request.Flags & RequestFlags.List) != 0) return new ValueTask<int>(XsegErrno.ENOTSUP);
         if (((offset | length) & SectorMask) != 0) return new ValueTask<int>(XsegErrno.EINVAL);
         if (offset > RequestSlot.MaxData || length > RequestSlot.MaxData - offset) return new ValueTask<int>(XsegErrno.EFBIG);
         var found = store.Find(request.Hash);
-        if (found != null && found.Flow.Index == request.Flow && TryHit(request, found, offset, length, out int status)) return new ValueTask<int>(status);
+        if (found != null && ReaderOf(request, found) is { } reader && TryHit(request, found, reader, offset, length, out int status)) return new ValueTask<int>(status);
         return MissAsync(request, offset, length);
     }
 
+    /// <summary>The flow for which a hit is counted, or null if the object's pages are not for this request.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private FlowState? ReaderOf(in Request request, CachedObject of) => of.Flow.Index == request.Flow ? of.Flow : SharerOf(request, of);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private FlowState? SharerOf(in Request request, CachedObject of) =>
+        store.IsShared(of) && (request.Flags & RequestFlags.Shared) != 0 ? store.FlowOf(request.Flow) : null;
+
     /// <summary>Answers from the cache; false if something is missing.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryHit(in Request request, CachedObject of, ulong offset, ulong length, out int status)
+    private bool TryHit(in Request request, CachedObject of, FlowState reader, ulong offset, ulong length, out int status)
     {
         if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length))
         {
@@ -48,12 +57,8 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         {
             // The answer tells whether the object exists: ask.
             if (of.Exists == Existence.Unknown) return false;
-            if ((request.Flags & RequestFlags.MustExist) != 0)
-            {
-                status = XsegErrno.EIO;
-                return true;
-            }
-
+            // Zeros are no answer; and what was missing once may have been made since, by another host.
+            if ((request.Flags & RequestFlags.MustExist) != 0) return false;
             request.Reply = ReplyFlags.Missing;
         }
 
@@ -73,31 +78,43 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
         }
 
         request.Serviced = length;
-        of.Flow.Hits++;
+        reader.Hits++;
         return true;
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     private async ValueTask<int> MissAsync(Request request, ulong offset, ulong length)
     {
-        store.FlowOf(request.Flow).Misses++;
+        uint flow = request.Flow;
+        var reader = store.FlowOf(flow);
+        reader.Misses++;
         int pages = Request.PagesFor(offset, length);
-        if (objects.PolicyOf(request.Flow) == CachePolicy.Off || pages > store.Options.Pages / 4) return await objects.ReadAroundAsync(request);
+        bool shared = (request.Flags & RequestFlags.Shared) != 0;
+        uint owner = shared ? store.ShareFlow() : flow;
+        if (owner == Store.NoFlow || objects.PolicyOf(owner) == CachePolicy.Off || pages > store.Options.Pages / 4) return await objects.ReadAroundAsync(request);
         for (int attempt = 0; attempt < Attempts; attempt++)
         {
-            var of = store.FindOrAdd(request, out int status);
+            var of = store.FindOrAdd(request, owner, out int status);
             if (of == null)
             {
                 if (status != XsegErrno.EAGAIN) return status;
                 break;
             }
 
-            if (of.Flow.Index != request.Flow) break;
+            bool mine = sharing.IsFor(flow, shared, of);
+            if (!mine && !shared && !store.IsShared(of)) break;
             of.Users++;
-            status = await FillMissingAsync(request, of, offset, length);
-            if (status == 0 && of.Exists == Existence.Unknown) status = await objects.ProbeAsync(of);
+            if (!mine) status = await sharing.TakeAsync(of, owner);
             bool hit = false;
-            if (status == 0) hit = TryHit(request, of, offset, length, out status);
+            if (status == 0 && sharing.IsFor(flow, shared, of))
+            {
+                if (of.Exists == Existence.Missing && (request.Flags & RequestFlags.MustExist) != 0) store.ForgetMissing(of);
+                status = await FillMissingAsync(request, of, offset, length);
+                if (status == 0 && of.Exists == Existence.Unknown) status = await objects.ProbeAsync(of);
+                // Others may have taken it away from this flow meanwhile.
+                if (status == 0 && sharing.IsFor(flow, shared, of)) hit = TryHit(request, of, reader, offset, length, out status);
+            }
+
             of.Users--;
             store.Release(of);
             if (hit || status != 0) return status;
@@ -133,7 +150,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
 
             int end = bucket + 1;
             while (end < last && !IsHere(of, end, offset, length) && FillAt(of, end) == null) end++;
-            int status = await FillAsync(of, bucket, end - bucket);
+            int status = await FillAsync(of, bucket, end - bucket, (request.Flags & RequestFlags.MustExist) != 0);
             if (status != 0) return status;
             bucket = end;
         }
@@ -142,7 +159,7 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> FillAsync(CachedObject of, int first, int count)
+    private async ValueTask<int> FillAsync(CachedObject of, int first, int count, bool mustExist)
     {
         var fill = _spare.Count > 0 ? _spare.Pop() : new Fill();
         fill.Reset(first, count);
@@ -162,7 +179,10 @@ internal sealed class ReadPath(PeerContext context, Store store, Room room, Obje
             // No slot is held while there is no room: destaging, which makes it, needs slots.
             while (!room.HasForRead(count + RequestSlot.MaxIndirect)) await room.WaitAsync();
             child = await context.AllocateAsync();
-            named = store.TryPrepare(child, XsegOp.Read, of, (ulong)first << 12, (ulong)count << 12);
+            var flags = store.IsShared(of) ? RequestFlags.Shared : RequestFlags.None;
+            // An object that was only written here need not be there yet.
+            if (mustExist && of.DirtyPages == 0 && !of.InPass) flags |= RequestFlags.MustExist;
+            named = store.TryPrepare(child, XsegOp.Read, of, (ulong)first << 12, (ulong)count << 12, flags);
             if (!named || context.Port.TryAttachPages(child, payload: true)) break;
             context.Free(child);
             await room.WaitAsync();
