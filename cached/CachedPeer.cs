@@ -20,6 +20,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
     private FlushPath _flushes = null!;
     private ObjectOps _objects = null!;
     private CopyPath _copies = null!;
+    private Invalidation _invalidation = null!;
 
     /// <summary>Options that the peer was made with.</summary>
     public CachedOptions Options { get; } = options;
@@ -31,6 +32,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
     internal Destager Destager => _destager;
     internal FlushPath Flushes => _flushes;
     internal ObjectOps ObjectOps => _objects;
+    internal Invalidation? Invalidation => _invalidation;
 
     /// <inheritdoc/>
     public override ValueTask StartAsync()
@@ -43,6 +45,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         _objects = new ObjectOps(Context, _store, _destager, _flushes, room, blocks);
         var sharing = new Sharing(_store, _objects, _flushes);
         _copies = new CopyPath(Context, _store, _objects, sharing, _flushes, new PageCopies(Context, _store, _objects, room, blocks), blocks);
+        _invalidation = new Invalidation(Context, _store, _objects);
         _reads = new ReadPath(Context, _store, room, _objects, sharing, blocks);
         _writes = new WritePath(Context, _store, _destager, room, _flushes, _objects);
         new Recovery(Context, _store).Run();
@@ -64,6 +67,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         XsegOp.Discard or XsegOp.WriteZeroes or XsegOp.Truncate or XsegOp.Delete => _objects.ChangeAsync(request),
         XsegOp.Hash => _objects.HashAsync(request),
         XsegOp.Copy => _copies.HandleAsync(request),
+        XsegOp.Invalidate => _invalidation.HandleAsync(request),
         XsegOp.Acquire => _objects.ForwardAsync(request, SlotUse.Wait),
         XsegOp.Release => _objects.ReleaseAsync(request),
         _ => new ValueTask<int>(XsegErrno.ENOTSUP),
