@@ -39,7 +39,7 @@ internal sealed partial class Storm
         Rig.RestartClient();
         long now = ++_clock;
         foreach (var (target, source) in _copies)
-            for (int i = 0; i < target.Sectors; i++) target.Registers[i].CopyOf(source.Registers[i], now, false);
+            TakeOver(target, source, now, false);
         foreach (var of in _objects)
         {
             if (of.Pending > 0 || of.Alone) of.SizeKnown = false;
@@ -48,6 +48,7 @@ internal sealed partial class Storm
         }
 
         _copies.Clear();
+        Array.Clear(_flushing);
         _busy = 0;
     }
 
