@@ -248,7 +248,7 @@ internal sealed partial class Storm : IDisposable
         ulong stamp = op == XsegOp.Write ? ++_stamp : 0;
         long start = ++_clock;
         of.Pending++;
-        bool resized = of.PendingResizes > 0;
+        bool resized = of.PendingResizes > 0, existed = of.Size >= 0;
         for (int i = first; i < first + count; i++) of.Registers[i].Begin(stamp, start);
         var flags = fua ? RequestFlags.ForceUnitAccess : RequestFlags.None;
         ulong offset = (ulong)first * 512, length = (ulong)count * 512;
@@ -264,7 +264,7 @@ internal sealed partial class Storm : IDisposable
         resized |= of.PendingResizes > 0;
         // DISCARD never resizes; WRITE_ZEROES does not make objects.
         bool extends = op == XsegOp.Write || (op == XsegOp.WriteZeroes && of.Size >= 0);
-        if (op == XsegOp.WriteZeroes && of.Size < 0) resized |= of.Pending > 0;
+        if (op == XsegOp.WriteZeroes && !existed) resized |= of.Pending > 0 || of.Size >= 0;
         if (op != XsegOp.Discard && (!ok || resized)) of.SizeKnown = false;
         if (extends && ok) of.Size = Math.Max(of.Size, (long)(offset + length));
     }
