@@ -46,7 +46,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         var sharing = new Sharing(_store, _objects, _flushes);
         _copies = new CopyPath(Context, _store, _objects, sharing, _flushes, new PageCopies(Context, _store, _objects, room, blocks), blocks);
         _invalidation = new Invalidation(Context, _store, _objects);
-        _reads = new ReadPath(Context, _store, room, _objects, sharing, blocks);
+        _reads = new ReadPath(Context, _store, _objects, sharing, new FillPath(Context, _store, room, blocks));
         _writes = new WritePath(Context, _store, _destager, room, _flushes, _objects);
         new Recovery(Context, _store).Run();
         _destager.Start();
