@@ -99,6 +99,25 @@ public sealed class SharedTests : IDisposable
     }
 
     [Fact]
+    public void WhatAnotherFlowHasNotMadeStableIsNotDroppedBeforeItIs()
+    {
+        var blocker = new RecordingBlocker(new MemdPeer(new MemdOptions { Stable = false }));
+        using var rig = new Rig(1, new CachedOptions { Pages = 256, DirtyAge = TimeSpan.FromHours(1) }, blocker: blocker);
+        rig.SetPolicy(1, CachePolicy.WriteBack);
+        rig.Write(1, "a", 0, Rig.Fill(16384, 1));
+        blocker.Fail = request => request.Op == XsegOp.Flush ? XsegErrno.EIO : 0;
+        Assert.Equal(XsegErrno.EIO, rig.Read(2, "a", 0, 16384, flags: Shared).Status);
+        // As after any FLUSH that failed.
+        Assert.Equal((4L, 1u), (rig.Store.DirtyPages, rig.Store.Find(Hash)!.Flow.Index));
+        blocker.Fail = null;
+        blocker.Seen.Clear();
+        Assert.Equal(Rig.Fill(16384, 1), rig.Read(2, "a", 0, 16384, flags: Shared).Data);
+        Assert.Equal([XsegOp.Write, XsegOp.Flush, XsegOp.Read], blocker.Seen.Select(seen => seen.Op));
+        rig.World.RunFor(TimeSpan.FromMilliseconds(20));
+        Conservation.Check(rig);
+    }
+
+    [Fact]
     public void AReaderThatDoesNotSayItIsSharedHasItForItself()
     {
         Below(1);
