@@ -85,7 +85,7 @@ public sealed partial class LockProtocol(LockStore store, FlowLocks flows, ICloc
             }
 
             if (!record.Held && !found.IsDamaged) return ask.Replayed ? 0 : Errno.ENOENT;
-            bool breaks = !ours || found.IsDamaged;
+            bool breaks = ask.Force || found.IsDamaged;
             if (!breaks) await StopWritesAsync(id, record.Epoch);
             var free = record with { Held = false, Address = "", Fence = breaks ? record.Address : "", Epoch = breaks ? record.Epoch + 1 : record.Epoch, Renewed = UnixNow };
             status = await SwapAsync(ask.Name, found, free);

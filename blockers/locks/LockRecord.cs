@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using Archipelago.Runtime;
+using Archipelago.Runtime.Hosting;
 
 namespace Archipelago.Locks;
 

@@ -102,6 +102,18 @@ public sealed class GateTests : IDisposable
     }
 
     [Fact]
+    public void Force_breaks_the_askers_own_lock_too()
+    {
+        _a.Acquire(Rig.Ask(Rig.Alice));
+        _a.Bind(1, Rig.Id, 1);
+        Assert.Equal(0, _a.Release(Rig.Ask(Rig.Alice, force: true)));
+        Assert.Equal((false, 2ul, ""), (_world.Record(Rig.Name).Held, _world.Record(Rig.Name).Epoch, _world.Record(Rig.Name).Fence));
+        Assert.Equal([1u], _a.Drained);
+        Assert.Empty(_world.Fenced);
+        Assert.Equal(Errno.ESTALE, _a.Change(1));
+    }
+
+    [Fact]
     public void Another_volume_of_the_same_flow_and_epoch_is_another_lock()
     {
         _a.Acquire(Rig.Ask(Rig.Alice));

@@ -1,4 +1,5 @@
 using Archipelago.Runtime;
+using Archipelago.Runtime.Hosting;
 
 namespace Archipelago.Locks.Tests;
 
