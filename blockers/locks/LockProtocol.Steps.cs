@@ -54,10 +54,10 @@ public sealed partial class LockProtocol
     }
 
     /// <summary>Fences the former holder that the record names, then takes its name out of the record.</summary>
-    private async ValueTask<int> ResolveAsync(byte[] name, Found found)
+    private async ValueTask<int> ResolveAsync(byte[] name, Found found, bool drains = true)
     {
         var record = found.Record;
-        if (record.Fence == store.Address) await StopWritesAsync(LockName.IdOf(name), record.Epoch - 1);
+        if (record.Fence == store.Address) await StopWritesAsync(LockName.IdOf(name), record.Epoch - 1, drains);
         else
         {
             int status = await store.FenceAsync(record.Fence);
@@ -75,9 +75,10 @@ public sealed partial class LockProtocol
     /// No change under the lock with this epoch, or an older one, is sent by this instance any more, and none is under way: what fencing is for
     /// others.
     /// </summary>
-    private async ValueTask StopWritesAsync(ulong id, ulong epoch)
+    private async ValueTask StopWritesAsync(ulong id, ulong epoch, bool drains = true)
     {
         flows.Revoke(id, epoch);
+        if (!drains) return;
         foreach (uint flow in flows.Of(id)) await store.DrainAsync(flow);
     }
 

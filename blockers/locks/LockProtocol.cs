@@ -135,7 +135,8 @@ public sealed partial class LockProtocol(LockStore store, FlowLocks flows, ICloc
 
             if (record.Fence.Length > 0)
             {
-                status = await ResolveAsync(name, found);
+                // Who asks is a change under way itself: it cannot be waited for here.
+                status = await ResolveAsync(name, found, drains: false);
                 if (status is 0 or Errno.EILSEQ) continue;
                 return status;
             }
