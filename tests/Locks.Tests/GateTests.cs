@@ -114,6 +114,22 @@ public sealed class GateTests : IDisposable
     }
 
     [Fact]
+    public void Passing_allocates_nothing()
+    {
+        _a.Acquire(Rig.Ask(Rig.Alice));
+        _a.Bind(1, Rig.Id, 1);
+        int passed = 0;
+        for (int round = 0; round < 3; round++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 10_000; i++) passed += (_a.Flows.Passes(1) ? 1 : 0) + (_a.Flows.Passes(2) ? 1 : 0);
+            if (round > 0) Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        Assert.Equal(60_000, passed);
+    }
+
+    [Fact]
     public void Another_volume_of_the_same_flow_and_epoch_is_another_lock()
     {
         _a.Acquire(Rig.Ask(Rig.Alice));

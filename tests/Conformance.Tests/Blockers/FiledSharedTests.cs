@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Archipelago.Conformance.Tests.Harness;
 using Archipelago.Filed;
 using Archipelago.Filed.Storage;
@@ -114,19 +115,67 @@ public sealed class FiledSharedTests : IDisposable
     }
 
     [Fact]
-    public void The_filed_of_another_host_is_not_killed_but_refuses_by_itself_when_its_lease_is_over()
+    public void The_filed_of_another_host_is_not_killed_but_refuses_by_itself_once_its_lease_is_over()
     {
         using var a = Start();
         using var b = Start();
+        a.Good(Ask(Alice) with { Length = 300_000_000 });
+        a.Bind(1, Id, 1);
+        PretendElsewhere(b);
+        Assert.Equal(0, b.Do(new Ask(XsegOp.Release, LockName.Of(Id)) { Cookie = Bob, Flags = RequestFlags.Force }).Status);
+        Assert.False(Record(b).Held);
+        var write = new Ask(XsegOp.Write, BlockerHarness.Name("o"), 0, 4096) { Payload = Page(1) };
+        int status = 0;
+        // Until then it is believed: that is what the lease says, and why one waits for its end.
+        for (var clock = Stopwatch.StartNew(); status == 0 && clock.Elapsed < TimeSpan.FromSeconds(60);) status = a.Do(write).Status;
+        Assert.Equal(XsegErrno.ESTALE, status);
+    }
+
+    [Fact]
+    public void A_change_that_comes_to_its_thread_after_the_lease_is_verified_again_before_it_begins()
+    {
+        using var a = BlockerHarness.Start(() => new FiledPeer(new FiledOptions { Directory = _directory.FullName, Shared = true, Threads = 1 }));
+        using var b = Start();
+        const ulong Lease = 300_000_000;
+        a.Write("o", 0, Page(1));
+        var clock = Stopwatch.StartNew();
+        a.Good(Ask(Alice) with { Length = Lease });
+        a.Bind(1, Id, 1);
+        Task<Reply> late;
+        // The only thread waits for another host in the middle of a swap.
+        using (HoldSwapsOf("blocked"))
+        {
+            _ = a.Issue(new Ask(XsegOp.Write, BlockerHarness.Name("blocked"), 0, 1024) { Payload = new byte[1024], Flags = RequestFlags.Compare, Flow = 3 });
+            late = a.Issue(new Ask(XsegOp.Write, BlockerHarness.Name("o"), 0, 4096) { Payload = Page(2), Flow = 1 });
+            PretendElsewhere(b);
+            Assert.Equal(0, b.Do(new Ask(XsegOp.Release, LockName.Of(Id)) { Cookie = Bob, Flags = RequestFlags.Force }).Status);
+            while (clock.Elapsed.TotalNanoseconds <= Lease) Thread.Sleep(10);
+            Assert.False(late.IsCompleted);
+        }
+
+        Assert.Equal(XsegErrno.ESTALE, HostThread.Wait(late).Status);
+        Assert.Equal(Page(1), a.Read("o", 0, 4096).Data);
+    }
+
+    [Fact]
+    public void A_release_waits_for_the_changes_under_way()
+    {
+        using var a = Start();
         a.Good(Ask(Alice));
         a.Bind(1, Id, 1);
-        a.Write("o", 0, Page(1));
-        // As if that record were written by a host that nobody sees from here.
-        byte[] bytes = b.Read(LockText, 0, 512).Data;
-        var elsewhere = LockRecord.Parse(bytes, out _)! with { Address = (FiledAddress.Next() with { Boot = Guid.NewGuid().ToString() }).ToString() };
-        b.Write(LockText, 0, elsewhere.ToBytes(), flow: 3);
-        Assert.Equal(0, b.Do(new Ask(XsegOp.Release, LockName.Of(Id)) { Cookie = Bob, Flags = RequestFlags.Force }).Status);
-        Assert.False(LockRecord.Parse(b.Read(LockText, 0, 512).Data, out _)!.Held);
+        Task<Reply> swap, release;
+        using (HoldSwapsOf("o"))
+        {
+            swap = a.Issue(new Ask(XsegOp.Write, BlockerHarness.Name("o"), 0, 1024) { Payload = [.. new byte[512], .. Page(1)[..512]], Flags = RequestFlags.Compare });
+            release = a.Issue(new Ask(XsegOp.Release, LockName.Of(Id)) { Cookie = Alice });
+            // It refuses what comes after it, long before it is answered.
+            for (int status = 0; status == 0;) status = a.Do(new Ask(XsegOp.Write, BlockerHarness.Name("p"), 0, 4096) { Payload = Page(1) }).Status;
+            Assert.True(Record(a).Held);
+            Assert.False(release.IsCompleted);
+        }
+
+        Assert.Equal((0, 0), (HostThread.Wait(swap).Status, HostThread.Wait(release).Status));
+        Assert.False(Record(a).Held);
     }
 
     [Fact]
@@ -138,7 +187,7 @@ public sealed class FiledSharedTests : IDisposable
         Assert.Equal(XsegErrno.EBUSY, b.Do(new Ask(XsegOp.Release, LockName.Of(Id)) { Cookie = Bob, Flags = RequestFlags.Force }).Status);
         a.StopBlocker();
         Assert.Equal(0, b.Do(new Ask(XsegOp.Release, LockName.Of(Id)) { Cookie = Bob, Flags = RequestFlags.Force, Attempts = 1 }).Status);
-        Assert.Equal("", LockRecord.Parse(b.Read(LockText, 0, 512).Data, out _)!.Fence);
+        Assert.Equal("", Record(b).Fence);
     }
 
     [Fact]
@@ -158,6 +207,20 @@ public sealed class FiledSharedTests : IDisposable
             Assert.True(File.Exists(Path.Combine(tmp, "odd")));
         }
     }
+
+    /// <summary>As another process does that is stopped in the middle of a swap.</summary>
+    private FileStream HoldSwapsOf(string name)
+    {
+        var file = new FileStream(Path.Combine(_directory.FullName, SwapLock.FileName), FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+        file.Lock((long)(Hash128.Of(BlockerHarness.Name(name)).Low >> 2), 1);
+        return file;
+    }
+
+    /// <summary>The record as if a host had written it that nobody sees from here.</summary>
+    private static void PretendElsewhere(BlockerHarness by) => by.Write(
+        LockText, 0, (Record(by) with { Address = (FiledAddress.Next() with { Boot = Guid.NewGuid().ToString() }).ToString() }).ToBytes(), flow: 3);
+
+    private static LockRecord Record(BlockerHarness by) => LockRecord.Parse(by.Read(LockText, 0, 512).Data, out _)!;
 
     private static string LockText => System.Text.Encoding.ASCII.GetString(LockName.Of(Id));
 
