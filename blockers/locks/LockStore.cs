@@ -15,6 +15,12 @@ public abstract class LockStore
     /// </summary>
     public abstract bool LeaseBoundsWrites { get; }
 
+    /// <summary>
+    /// Nanoseconds for which a flow passes once it was verified, <see cref="FlowLocks.Forever"/> for no end: shorter than a fence lasts, so that whoever
+    /// sleeps longer than that looks again when he wakes.
+    /// </summary>
+    public virtual long VerifiedFor => FlowLocks.Forever;
+
     /// <summary>Waits until there is an <see cref="Address"/>; false: the blocker stops, there will be none.</summary>
     public virtual ValueTask<bool> ReadyAsync() => new(Address != null);
 

@@ -89,6 +89,8 @@ public sealed partial class RadosdPeer
     {
         public override string? Address => radosd._keeper.Current?.Address;
         public override bool LeaseBoundsWrites => false;
+        // A host that was suspended for longer than its entry stays on the blocklist would find itself welcome again.
+        public override long VerifiedFor { get; } = radosd._options.FenceTime.Ticks * 100 / 2;
 
         public override async ValueTask<bool> ReadyAsync() => await radosd._keeper.ReadyAsync() != null;
 

@@ -114,6 +114,24 @@ public sealed class GateTests : IDisposable
     }
 
     [Fact]
+    public void Who_sleeps_longer_than_a_fence_lasts_looks_again()
+    {
+        using var f = new FakeBlocker(_world, "F") { Lasting = (long)(5 * Rig.Lease) };
+        f.Acquire(Rig.Ask(Rig.Alice));
+        f.Bind(1, Rig.Id, 1);
+        _world.Pass(5 * Rig.Lease - 1);
+        Assert.True(f.Flows.Passes(1));
+        _world.Pass(1);
+        Assert.False(f.Flows.Passes(1));
+        Assert.Equal(0, f.Change(1));
+        Assert.Equal(0ul, _world.Record(Rig.Name).Renewals);
+        Assert.Equal(0, _b.Release(Rig.Ask(Rig.Bob, force: true)));
+        _world.Fenced.Clear();
+        _world.Pass(5 * Rig.Lease);
+        Assert.Equal(Errno.ESTALE, f.Change(1));
+    }
+
+    [Fact]
     public void Passing_allocates_nothing()
     {
         _a.Acquire(Rig.Ask(Rig.Alice));

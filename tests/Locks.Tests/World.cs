@@ -56,6 +56,8 @@ internal sealed class FakeBlocker : LockStore, IDisposable
 
     public override string? Address => _address;
     public override bool LeaseBoundsWrites { get; }
+    public override long VerifiedFor => Lasting;
+    internal long Lasting { get; init; } = FlowLocks.Forever;
 
     internal void Rename(string address)
     {
