@@ -209,6 +209,7 @@ public sealed partial class MapperdPeer : Peer
             try
             {
                 await _volumes.SettleAsync();
+                _volumes.IsSettled = true;
                 return;
             }
             catch (Exception fault)

@@ -19,7 +19,7 @@ namespace Archipelago.Vlmcd;
 public sealed partial class VlmcdPeer : Peer
 {
     private readonly VlmcdOptions _options;
-    private readonly bool _isDirect;
+    private readonly Func<Volume, OpenAnswer, IObjectMap>? _makeMap;
     private VolumeService _volumes = null!;
     private DataPath _data = null!;
     private Listing _listing = null!;
@@ -31,9 +31,14 @@ public sealed partial class VlmcdPeer : Peer
     /// <param name="direct">Take all objects of a volume to be in its own layer, without asking its map: for measuring what maps cost, on volumes that share nothing.</param>
     /// <exception cref="ErrnoException">EINVAL: an option is out of range.</exception>
     public VlmcdPeer(VlmcdOptions options, bool direct = false)
+        : this(options, direct ? (_, answer) => new DirectMap(answer.Layer) : null)
+    {
+    }
+
+    internal VlmcdPeer(VlmcdOptions options, Func<Volume, OpenAnswer, IObjectMap>? makeMap)
     {
         options.Check();
-        (_options, _isDirect) = (options, direct);
+        (_options, _makeMap) = (options, makeMap);
     }
 
     internal VolumeService Volumes => _volumes;
@@ -46,7 +51,7 @@ public sealed partial class VlmcdPeer : Peer
     {
         var blocks = Context.OpenRoute(_options.Blocks);
         _maps = Context.OpenRoute(_options.Maps);
-        _volumes = new VolumeService(Context, blocks, _maps, Statistics, _isDirect ? (_, answer) => new DirectMap(answer.Layer) : null);
+        _volumes = new VolumeService(Context, blocks, _maps, Statistics, _makeMap);
         _data = new DataPath(Context, blocks, _options, Statistics);
         _lookups = new ObjectIo(Context, blocks, 0);
         _listing = new Listing(Context, _lookups, _options);

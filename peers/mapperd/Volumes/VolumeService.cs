@@ -36,6 +36,8 @@ internal sealed partial class VolumeService
     internal VolumeStore Store => _store;
     /// <summary>Background work stops at the next object.</summary>
     internal bool IsStopping { get; set; }
+    /// <summary>What was cut off before this start has been looked for.</summary>
+    internal bool IsSettled { get; set; }
     /// <summary>Requests under way.</summary>
     internal int InFlight => _meta.InFlight + _data.InFlight;
 
