@@ -20,6 +20,7 @@ public sealed partial class VlmcdPeer : Peer
 {
     private readonly VlmcdOptions _options;
     private readonly Func<Volume, OpenAnswer, IObjectMap>? _makeMap;
+    private readonly Refusals _refusals = new();
     private VolumeService _volumes = null!;
     private DataPath _data = null!;
     private Listing _listing = null!;
@@ -90,6 +91,7 @@ public sealed partial class VlmcdPeer : Peer
         try
         {
             if (request.Target.IsEmpty) return await PassListAsync(request, op);
+            if (op == XsegOp.Read && Refusals.TryParse(request.Target, out var identity)) return await _listing.AnswerTextAsync(request, _refusals.Find(identity));
             var name = VolumeName.Parse(request.Target);
             return op is XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes or XsegOp.MapRead
                 ? await ResumeAsync(request, op, name) : await ControlAsync(request, op, name);
@@ -97,6 +99,7 @@ public sealed partial class VlmcdPeer : Peer
         catch (ErrnoException refused)
         {
             Context.Log.LogDebug("{Op} refused: {Reason}", op, refused.Message);
+            _refusals.Keep(request.Identity, refused.Message);
             return refused.Errno;
         }
     }
@@ -115,10 +118,10 @@ public sealed partial class VlmcdPeer : Peer
                 BinaryPrimitives.WriteUInt32LittleEndian(request.Result[12..], volume.IsReadOnly ? 1u : 0);
                 return Answer(request, opened);
             case XsegOp.Close:
-                await _volumes.CloseAsync(name, readOnly, request.Issuer);
+                await _volumes.CloseAsync(name, readOnly, request.Flow, request.Issuer);
                 return 0;
             case XsegOp.Info:
-                return Answer(request, await _volumes.PassAsync(op, name, identity));
+                return Answer(request, await _volumes.InfoAsync(name, identity));
             case XsegOp.Create or XsegOp.Clone:
                 return Answer(request, await _volumes.PassAsync(op, name, identity, source, request.Offset, request.Length));
             case XsegOp.Hash:

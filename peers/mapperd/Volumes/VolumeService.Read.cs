@@ -33,7 +33,7 @@ internal sealed partial class VolumeService
     internal unsafe uint ReadOnlyFlow(VolumeName name)
     {
         uint flow = FlowTable.FindOrAdd(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name.Snapshot == null ? name + "@" : name.ToString()));
-        if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Policy, (byte)CachePolicy.Off);
+        if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Uncached, (byte)1);
         return flow;
     }
 

@@ -123,7 +123,7 @@ internal sealed class ChunkMap : IObjectMap
     {
         var result = new byte[8];
         var (status, _) = await _maps.RunAsync(
-            XsegOp.MapWrite, _maps.Flow, _volume, index * 8, 8, access == ObjectAccess.Drop ? RequestFlags.Force : RequestFlags.None, result: result);
+            XsegOp.MapWrite, _maps.Flow, _volume, index * 8, 8, access is ObjectAccess.Drop or ObjectAccess.Zero ? RequestFlags.Force : RequestFlags.None, result: result);
         if (status != 0) return status;
         var entry = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(result));
         chunk.Set((uint)(index % MapGeometry.ChunkEntries), entry);

@@ -77,10 +77,12 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>Ends an OPEN. The last one waits for what is under way, makes all that was answered stable, and gives the volume back.</summary>
-    internal async Task CloseAsync(VolumeName name, bool readOnly, int issuer)
+    internal async Task CloseAsync(VolumeName name, bool readOnly, uint flow, int issuer)
     {
-        if (readOnly && name.Snapshot == null && Table.Find(new VolumeKey(name, true)) is null) readOnly = false;
-        var volume = await Table.EnterAsync(VolumeKey.Of(name, readOnly));
+        // The flow tells what the OPEN found: beside who writes here, one for reading is of the same.
+        if (flow == 0 || !VolumeKey.TryParse(FlowTable.NameOf(_context.Segment, flow), out var key) || key.Name != name)
+            key = VolumeKey.Of(name, readOnly && (name.Snapshot != null || Table.Find(new VolumeKey(name, true)) is not null));
+        var volume = await Table.EnterAsync(key);
         try
         {
             // After a restart of vlmcd the volume may not be loaded: what was written is flushed all the same.
@@ -103,6 +105,31 @@ internal sealed partial class VolumeService
         finally
         {
             Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Size of a volume or snapshot. Who only reads a volume that another host changes learns of its new size, and map, by this.</summary>
+    internal async Task<OpenAnswer> InfoAsync(VolumeName name, UInt128 identity)
+    {
+        var answer = await PassAsync(XsegOp.Info, name, identity);
+        if (name.Snapshot == null && Table.Find(new VolumeKey(name, true)) is { IsLoaded: true } readers && readers.Size != answer.Size) await ForgetAsync(readers);
+        return answer;
+    }
+
+    /// <summary>The next request of those who only read it finds it as it is now.</summary>
+    private async ValueTask ForgetAsync(Volume readers)
+    {
+        await Table.EnterAsync(readers.Key);
+        try
+        {
+            if (!readers.IsLoaded) return;
+            await readers.HoldAsync();
+            Table.Unload(readers);
+        }
+        finally
+        {
+            readers.Release();
+            Table.Leave(readers);
         }
     }
 
