@@ -67,7 +67,7 @@ public sealed partial class VlmcdPeer : Peer
         {
             case XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes:
                 var volume = _volumes.Table.ByFlow(request.Flow);
-                return volume is { IsReady: true } && volume.Matches(request.Target) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
+                return volume is { IsReady: true } && volume.Matches(request.Target) && (!volume.IsStandby || op is XsegOp.Read or XsegOp.Flush) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
             case XsegOp.Ping:
                 return new ValueTask<int>(0);
             default:
@@ -112,7 +112,7 @@ public sealed partial class VlmcdPeer : Peer
         switch (op)
         {
             case XsegOp.Open:
-                var (volume, opened) = await _volumes.OpenAsync(name, readOnly, request.Issuer);
+                var (volume, opened) = await _volumes.OpenAsync(name, readOnly, (request.Flags & RequestFlags.NoSync) != 0, request.Issuer);
                 BinaryPrimitives.WriteUInt64LittleEndian(request.Result, (ulong)opened.ObjectSize);
                 BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], opened.Flow);
                 BinaryPrimitives.WriteUInt32LittleEndian(request.Result[12..], volume.IsReadOnly ? 1u : 0);
@@ -167,6 +167,12 @@ public sealed partial class VlmcdPeer : Peer
             await _volumes.ResumeAsync(name, request.Flow, request.Issuer);
             var volume = _volumes.Table.ByFlow(request.Flow);
             if (volume is not { IsReady: true } || !volume.Matches(request.Target)) continue;
+            if (volume.IsStandby && op is not (XsegOp.Read or XsegOp.Flush or XsegOp.MapRead))
+            {
+                await _volumes.TakeOverAsync(name);
+                continue;
+            }
+
             return op == XsegOp.MapRead ? await _listing.MapAsync(request, volume, request.Offset, request.Length) : await _data.Run(request, op, volume);
         }
     }

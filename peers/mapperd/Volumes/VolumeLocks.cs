@@ -95,18 +95,50 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         }
     }
 
+    /// <summary>The volume's flow, for whoever waits to take it over: nothing is cached under it until then.</summary>
+    /// <exception cref="ErrnoException">EBUSY: this host has the volume itself.</exception>
+    internal async ValueTask<uint> StandByAsync(Volume volume)
+    {
+        uint flow = FlowOf(volume);
+        if (IdOf(flow) != 0) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open for writing on this host itself");
+        await DropAsync(volume.Name, flow);
+        SetUncached(flow, 1);
+        return flow;
+    }
+
+    /// <summary>This host has lost the volume: what it has not written can never be written.</summary>
+    internal async ValueTask LoseAsync(Volume volume)
+    {
+        // Without a lock's id the epoch is one that no lock has: whatever comes is refused.
+        Tell(volume.Flow, 0, Epoch(volume.Flow));
+        await DropAsync(volume.Name, volume.Flow);
+    }
+
     private async ValueTask AdmitAsync(Volume volume, ulong id, ulong epoch)
     {
         ulong last = Epoch(volume.Flow);
-        if (last != 0 && last != epoch && last != epoch - 1)
+        bool stoodBy = IsUncached(volume.Flow);
+        if (stoodBy || (last != 0 && last != epoch && last != epoch - 1))
         {
-            context.Log.LogInformation("volume {Volume}: another host had it since; what is cached of it here is dropped", volume.Name);
-            var (status, _) = await data.RunAsync(XsegOp.Invalidate, volume.Flow, default);
-            if (status is not (0 or Errno.ENOTSUP)) throw new ErrnoException(status, $"volume {volume.Name}: what is cached of it cannot be dropped: {Errno.Describe(status)}");
+            if (!stoodBy) context.Log.LogInformation("volume {Volume}: another host had it since; what is cached of it here is dropped", volume.Name);
+            await DropAsync(volume.Name, volume.Flow);
         }
 
         Tell(volume.Flow, id, epoch);
+        SetUncached(volume.Flow, 0);
     }
+
+    private async ValueTask DropAsync(string name, uint flow)
+    {
+        var (status, _) = await data.RunAsync(XsegOp.Invalidate, flow, default);
+        if (status is not (0 or Errno.ENOTSUP)) throw new ErrnoException(status, $"volume {name}: what is cached of it cannot be dropped: {Errno.Describe(status)}");
+    }
+
+    private unsafe bool IsUncached(uint flow) => context.Segment.FlowAt(flow)->Uncached != 0;
+
+    private unsafe void SetUncached(uint flow, byte value) => Shared.Store(ref context.Segment.FlowAt(flow)->Uncached, value);
+
+    private unsafe ulong IdOf(uint flow) => context.Segment.FlowAt(flow)->LockId;
 
     private unsafe ulong Epoch(uint flow) => context.Segment.FlowAt(flow)->LockEpoch;
 

@@ -66,7 +66,7 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(name);
         try
         {
-            if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.EINVAL, $"volume {name} is not open for writing here");
+            if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here (any more): another host may have taken it over");
             volume.IsOpen = false;
             try
             {

@@ -72,8 +72,7 @@ internal sealed partial class VolumeService
                 await volume.HoldAsync();
                 try
                 {
-                    await _maps.RunAsync(XsegOp.Close, name, NewIdentity(), flags: volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
-                    Table.Unload(volume);
+                    await GiveBackAsync(volume);
                 }
                 finally
                 {

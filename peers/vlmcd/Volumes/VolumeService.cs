@@ -16,6 +16,9 @@ namespace Archipelago.Vlmcd.Volumes;
 /// </summary>
 internal sealed partial class VolumeService
 {
+    /// <summary>Of a few seconds each.</summary>
+    private const int MostTakeOvers = 10;
+
     private readonly PeerContext _context;
     private readonly Route _mapRoute;
     private readonly ObjectIo _data;
@@ -36,14 +39,18 @@ internal sealed partial class VolumeService
     internal int InFlight => _data.InFlight + _maps.InFlight;
 
     /// <summary>Opens for the gateway on port <paramref name="issuer"/>. Whoever reads what is open for writing here reads the same.</summary>
-    internal async Task<(Volume Volume, OpenAnswer Answer)> OpenAsync(VolumeName name, bool readOnly, int issuer)
+    /// <param name="name">The volume or snapshot.</param>
+    /// <param name="readOnly">Not for writing.</param>
+    /// <param name="standby">Where another host has the volume, open it all the same: its lock is taken with the first change (live migration).</param>
+    /// <param name="issuer">Port of the gateway.</param>
+    internal async Task<(Volume Volume, OpenAnswer Answer)> OpenAsync(VolumeName name, bool readOnly, bool standby, int issuer)
     {
         if (readOnly && name.Snapshot == null && Table.Find(new VolumeKey(name, false)) is { IsLoaded: true }) readOnly = false;
         var volume = await Table.EnterAsync(VolumeKey.Of(name, readOnly));
         try
         {
             bool first = volume.Openers.Total == 0;
-            await LoadAsync(volume);
+            await LoadAsync(volume, standby);
             // A new user has not shown yet that it flushes; one beside it has no say in that.
             if (first) ResetFlushed(volume.Flow);
             volume.Openers.Add(issuer);
@@ -92,10 +99,7 @@ internal sealed partial class VolumeService
             await volume.HoldAsync();
             try
             {
-                if (await _data.FlushAsync(volume.Flow) is var status and not 0)
-                    throw new ErrnoException(status, $"volume {volume.Name}: not closed, the flush failed: {Errno.Describe(status)}");
-                await _maps.RunAsync(XsegOp.Close, name, NewIdentity(), flags: volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
-                Table.Unload(volume);
+                await GiveBackAsync(volume);
             }
             finally
             {
@@ -133,19 +137,81 @@ internal sealed partial class VolumeService
         }
     }
 
+    /// <summary>Under the gate, held: mapperd makes it stable and gives its lock back. ESTALE: another host has it; it is closed here all the same.</summary>
+    private async ValueTask GiveBackAsync(Volume volume)
+    {
+        try
+        {
+            await _maps.RunAsync(XsegOp.Close, volume.Key.Name, NewIdentity(), flags: volume.IsReadOnly || volume.IsStandby ? RequestFlags.ReadOnly : RequestFlags.None);
+            Table.Unload(volume);
+        }
+        catch (ErrnoException lost) when (lost.Errno == Errno.ESTALE)
+        {
+            Table.Unload(volume);
+            throw;
+        }
+    }
+
     /// <summary>What was answered to users of the volume is stable when this is done.</summary>
     internal ValueTask<int> FlushAsync(Volume volume) => _data.FlushAsync(volume.Flow);
 
     /// <summary>Names a request that has no slot to be named by.</summary>
     internal UInt128 NewIdentity() => new(_context.Reactor.Random.NextUInt64() | 1, _context.Reactor.Random.NextUInt64());
 
-    private async ValueTask LoadAsync(Volume volume)
+    /// <summary>Takes a volume that stands by over from the host that had it, which must have given it up: waits a while for that.</summary>
+    internal async ValueTask TakeOverAsync(VolumeName name)
+    {
+        var volume = await Table.EnterAsync(new VolumeKey(name, false));
+        try
+        {
+            if (!volume.IsStandby) return;
+            await volume.HoldAsync();
+            try
+            {
+                for (int tries = 0; ; tries++)
+                {
+                    try
+                    {
+                        Load(volume, await _maps.RunAsync(XsegOp.Open, name, NewIdentity()), standby: false);
+                        return;
+                    }
+                    catch (ErrnoException busy) when (busy.Errno == Errno.EBUSY && tries < MostTakeOvers && !IsStopping)
+                    {
+                        // mapperd has waited some seconds for it.
+                    }
+                }
+            }
+            finally
+            {
+                volume.Release();
+            }
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    private async ValueTask LoadAsync(Volume volume, bool standby = false)
     {
         if (volume.IsLoaded) return;
-        var answer = await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
+        var flags = volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None;
+        try
+        {
+            Load(volume, await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: flags), standby: false);
+        }
+        catch (ErrnoException busy) when (standby && busy.Errno == Errno.EBUSY)
+        {
+            Load(volume, await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: RequestFlags.ReadOnly | RequestFlags.NoSync), standby: true);
+        }
+    }
+
+    private void Load(Volume volume, OpenAnswer answer, bool standby)
+    {
         if (answer.Flow == 0 || answer.Flow >= _context.Segment.FlowCount || !System.Numerics.BitOperations.IsPow2(answer.ObjectSize) || answer.ObjectSize > 4 << 20)
             throw new ErrnoException(Errno.EBADMSG, $"volume {volume.Name}: mapperd's answer makes no sense (flow {answer.Flow}, objects of {answer.ObjectSize}); is it of the same build?");
-        volume.Load(answer, _makeMap?.Invoke(volume, answer) ?? new ChunkMap(new ObjectIo(_context, _mapRoute, answer.Flow), volume.NameBytes, volume.IsReadOnly));
+        volume.Load(answer, _makeMap?.Invoke(volume, answer) ?? new ChunkMap(new ObjectIo(_context, _mapRoute, answer.Flow), volume.NameBytes, volume.IsReadOnly || standby));
+        volume.IsStandby = standby;
         Table.Publish(volume);
     }
 
