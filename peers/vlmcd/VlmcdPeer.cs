@@ -18,6 +18,9 @@ namespace Archipelago.Vlmcd;
 /// </summary>
 public sealed partial class VlmcdPeer : Peer
 {
+    /// <summary>Nanoseconds after which the map of a volume that is only read is read again.</summary>
+    private const long MaxViewAge = 1_000_000_000;
+
     private readonly VlmcdOptions _options;
     private readonly Func<Volume, OpenAnswer, IObjectMap>? _makeMap;
     private readonly Refusals _refusals = new();
@@ -67,7 +70,7 @@ public sealed partial class VlmcdPeer : Peer
         {
             case XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes:
                 var volume = _volumes.Table.ByFlow(request.Flow);
-                return volume is { IsReady: true } && volume.Matches(request.Target) && (!volume.IsStandby || op is XsegOp.Read or XsegOp.Flush) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
+                return volume is { IsReady: true } && volume.Matches(request.Target) && !IsOutOfDate(volume) && (!volume.IsStandby || op is XsegOp.Read or XsegOp.Flush) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
             case XsegOp.Ping:
                 return new ValueTask<int>(0);
             default:
@@ -159,6 +162,9 @@ public sealed partial class VlmcdPeer : Peer
         return 0;
     }
 
+    /// <summary>What is only read here may be changed by whoever else has it: its map is read again now and then.</summary>
+    private bool IsOutOfDate(Volume volume) => volume.IsView && Context.Reactor.Now - volume.LoadedAt > MaxViewAge;
+
     /// <summary>A data request of a volume that is held, or that a predecessor had loaded.</summary>
     private async ValueTask<int> ResumeAsync(Request request, XsegOp op, VolumeName name)
     {
@@ -167,6 +173,12 @@ public sealed partial class VlmcdPeer : Peer
             await _volumes.ResumeAsync(name, request.Flow, request.Issuer);
             var volume = _volumes.Table.ByFlow(request.Flow);
             if (volume is not { IsReady: true } || !volume.Matches(request.Target)) continue;
+            if (IsOutOfDate(volume))
+            {
+                await _volumes.ForgetAsync(volume);
+                continue;
+            }
+
             if (volume.IsStandby && op is not (XsegOp.Read or XsegOp.Flush or XsegOp.MapRead))
             {
                 await _volumes.TakeOverAsync(name);

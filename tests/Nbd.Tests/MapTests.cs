@@ -66,6 +66,26 @@ public sealed class MapTests
     }
 
     [Fact]
+    public async Task AViewFollowsWhatIsWrittenAndNeverMistakesForAHoleWhatHasMoved()
+    {
+        await using var server = await TestServer.StartChainAsync(new MemdPeer(new MemdOptions()));
+        byte[] data = Pattern.Random(4 * MiB, 1);
+        using (var client = RawClient.Open(server)) Assert.Equal(0u, client.Call(RawClient.Write, 0, 4 * MiB, payload: data).Error);
+        using var view = RawClient.Open(server, "vol@");
+        Assert.True(data.AsSpan().SequenceEqual(view.Call(RawClient.Read, 0, 4 * MiB).Data));
+        using (var client = RawClient.Open(server))
+        {
+            // The object moves to another layer, and the one that the view knew goes.
+            Assert.Equal(0, await server.ControlAsync(XsegOp.Snapshot, "vol", "one"));
+            data.AsSpan(0, MiB).Clear();
+            Assert.Equal(0u, client.Call(RawClient.Write, 0, MiB, payload: new byte[MiB]).Error);
+            Assert.Equal(0, await server.ControlAsync(XsegOp.Delete, "vol@one"));
+            await server.UntilAsync(() => Task.FromResult(data.AsSpan().SequenceEqual(view.Call(RawClient.Read, 0, 4 * MiB).Data)), "the view shows it");
+            Assert.Equal($"0+{4 * MiB}d {4 * MiB}+{60 * MiB}h", await Map(server, "vol@"));
+        }
+    }
+
+    [Fact]
     public async Task RealToolsSeeAndUseANewSizeAndTheRightErrorBehindASmallerOne()
     {
         await using var server = await TestServer.StartChainAsync(new MemdPeer(new MemdOptions()));

@@ -2,9 +2,24 @@ using Xunit;
 
 namespace Archipelago.Cli.Tests;
 
-/// <summary>Two segments over one store of files, as two hosts would be.</summary>
-public sealed class TwoHostsTests : IDisposable
+/// <summary>Two segments over one pool, as two hosts would be.</summary>
+public sealed class TwoHostsTests(DiskCluster cluster) : IClassFixture<DiskCluster>, IDisposable
 {
+    private const string Config = """
+        [segment]
+        spare = 4096
+        [radosd]
+        ceph-conf = CONF
+        pool = archipelago
+        [cached]
+        size = 32M
+        policy = writeback
+        dirty-age = 500ms
+        [mapperd]
+        [vlmcd]
+        [nbd]
+        """;
+
     private readonly Chain _a = new(), _b = new();
 
     public void Dispose()
@@ -16,14 +31,15 @@ public sealed class TwoHostsTests : IDisposable
     [Fact]
     public void What_one_host_writes_to_another_one_can_only_read_until_it_is_closed()
     {
-        string store = $"filed.directory={_a.Root}/store";
-        _a.Start(["up", .. Chain.Small, "--set", store]);
+        string config = _a.Write("rados.conf", Config.Replace("CONF", cluster.ConfigFile, StringComparison.Ordinal));
+        _a.Start("up", "--config", config);
+        _a.Run("volume", "create", "demo", "64M").Good();
         string record = Path.Combine(_a.Root, "record");
         var stamps = _a.Stamps("write", _a.Uri("demo"), record, "64");
         stamps.WaitForOutput("acknowledged", 2);
         _a.Run("volume", "snapshot", "demo@one").Good();
 
-        _b.Start(["up", .. Chain.Small, "--set", store]);
+        _b.Start("up", "--config", config);
         var refused = _b.Execute("qemu-img", "info", _b.Uri("demo"));
         Assert.NotEqual(0, refused.Code);
         Assert.Contains("volume demo is open on another host", refused.Error, StringComparison.Ordinal);

@@ -35,7 +35,7 @@ internal static class VolumeCommands
         new("volume info", "show a volume and how to attach to it") { Arguments = [Existing], Options = client, Run = InfoAsync },
         new("volume resize", "change the size of a volume")
         {
-            Description = ["Clients see the new size when they connect the next time. What lies behind a smaller size is lost, which --shrink confirms."],
+            Description = ["Clients that are connected may use a larger size at once, and see it when they connect the next time. What lies behind a smaller size is lost, which --shrink confirms."],
             Arguments = [Existing, Size],
             Options = [.. client, new("--shrink", null, "Allows a size that is smaller than the present one.")],
             Run = ResizeAsync,

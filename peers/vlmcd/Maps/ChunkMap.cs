@@ -15,6 +15,7 @@ internal sealed class ChunkMap : IObjectMap
     private readonly ObjectIo _maps;
     private readonly byte[] _volume;
     private readonly RequestFlags _flags;
+    private readonly bool _isView;
     private readonly Dictionary<int, Task<int>> _loading = [];
     private LayerName _name = new('o');
     private Chunk?[] _chunks = [];
@@ -56,7 +57,7 @@ internal sealed class ChunkMap : IObjectMap
     /// <param name="volume">Name of the volume or snapshot.</param>
     /// <param name="isReadOnly">It was opened so.</param>
     internal ChunkMap(ObjectIo maps, byte[] volume, bool isReadOnly) =>
-        (_maps, _volume, _flags) = (maps, volume, isReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
+        (_maps, _volume, _flags, _isView) = (maps, volume, isReadOnly ? RequestFlags.ReadOnly : RequestFlags.None, isReadOnly && !volume.Contains((byte)'@'));
 
     public bool TryFind(ulong index, ObjectAccess access, out ObjectTarget target)
     {
@@ -80,7 +81,8 @@ internal sealed class ChunkMap : IObjectMap
         ref var hash = ref known.Hash(at);
         if (hash == default) hash = Hash128.Of(target.Name);
         target.Hash = hash;
-        target.Flags = access == ObjectAccess.Read ? (entry.IsPresent ? RequestFlags.MustExist : 0) | (isOwn ? 0 : RequestFlags.Shared) : 0;
+        // Of what another host changes nobody knows which layer is its own by now.
+        target.Flags = access == ObjectAccess.Read ? (entry.IsPresent ? RequestFlags.MustExist : 0) | (isOwn || _isView ? 0 : RequestFlags.Shared) : 0;
         target.MayDelete = isOwn && !entry.IsPresent;
         return true;
     }

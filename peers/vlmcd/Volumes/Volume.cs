@@ -28,6 +28,10 @@ internal sealed class Volume(VolumeKey key, IReactor reactor, Segment segment)
     internal bool IsReady { get; private set; }
     internal bool IsLoaded { get; private set; }
     internal bool IsReadOnly => Key.IsReadOnly;
+    /// <summary>A volume that is only read here, while another host, or this one, may be changing it: its map is out of date some time.</summary>
+    internal bool IsView => Key.IsReadOnly && Key.Name.Snapshot == null;
+    /// <summary>By the reactor's clock.</summary>
+    internal long LoadedAt { get; private set; }
     /// <summary>Another host has it: changes wait until it is taken over.</summary>
     internal bool IsStandby { get; set; }
     internal IObjectMap Map { get; private set; } = null!;
@@ -43,7 +47,7 @@ internal sealed class Volume(VolumeKey key, IReactor reactor, Segment segment)
     internal void Load(OpenAnswer opened, IObjectMap map)
     {
         (Flow, Shift, Map) = (opened.Flow, BitOperations.Log2((uint)opened.ObjectSize), map);
-        IsLoaded = true;
+        (IsLoaded, LoadedAt) = (true, reactor.Now);
         Update(opened, isKnown: false);
         IsReady = true;
     }

@@ -121,7 +121,7 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>The next request of those who only read it finds it as it is now.</summary>
-    private async ValueTask ForgetAsync(Volume readers)
+    internal async ValueTask ForgetAsync(Volume readers)
     {
         await Table.EnterAsync(readers.Key);
         try
