@@ -16,8 +16,6 @@ namespace Archipelago.Mapperd;
 /// <summary>Maps of volumes, snapshots, clones, exclusive open. Ops, layouts and orders of writes are in README.md. One reactor.</summary>
 public sealed partial class MapperdPeer : Peer
 {
-    private static readonly TimeSpan SettleRetry = TimeSpan.FromSeconds(5);
-
     private readonly MapperdOptions _options;
     private readonly Refusals _refusals = new();
     private VolumeService _volumes = null!;
@@ -214,8 +212,8 @@ public sealed partial class MapperdPeer : Peer
             }
             catch (Exception fault)
             {
-                Context.Log.LogError(fault is ErrnoException ? null : fault, "what was cut off cannot be looked for: {Error}; next try in {Delay}", fault.Message, SettleRetry);
-                await Context.Reactor.Delay(SettleRetry);
+                Context.Log.LogError(fault is ErrnoException ? null : fault, "what was cut off cannot be looked for: {Error}; next try in {Delay}", fault.Message, 5 * _options.FirstRetry);
+                await Context.Reactor.Delay(5 * _options.FirstRetry);
             }
         }
     }

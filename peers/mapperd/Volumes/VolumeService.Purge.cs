@@ -13,7 +13,7 @@ namespace Archipelago.Mapperd.Volumes;
 internal sealed partial class VolumeService
 {
     private const int PacedDeletes = 2;
-    private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1), LastRetry = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan LastRetry = TimeSpan.FromMinutes(1);
     /// <summary>How long a purge keeps a volume from other hosts at a time.</summary>
     private static readonly TimeSpan Slice = TimeSpan.FromSeconds(2);
 
@@ -34,12 +34,12 @@ internal sealed partial class VolumeService
     {
         // Whoever began this goes on with its own work first.
         await _context.Reactor.Delay(TimeSpan.Zero);
-        for (var delay = FirstRetry; !IsStopping;)
+        for (var delay = _options.FirstRetry; !IsStopping;)
         {
             try
             {
                 if (await PurgeOneAsync(name) is not { } rest) break;
-                delay = FirstRetry;
+                delay = _options.FirstRetry;
                 await _context.Reactor.Delay(rest);
                 continue;
             }

@@ -65,7 +65,7 @@ internal sealed partial class VolumeService
     {
         var record = entry.Record;
         await _context.Reactor.Delay(TimeSpan.Zero);
-        for (var delay = FirstRetry; !IsStopping; delay = delay * 2 < LastRetry ? delay * 2 : LastRetry)
+        for (var delay = _options.FirstRetry; !IsStopping; delay = delay * 2 < LastRetry ? delay * 2 : LastRetry)
         {
             try
             {
