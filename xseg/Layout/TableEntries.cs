@@ -52,9 +52,12 @@ public unsafe struct FlowEntry
     [FieldOffset(29)] public byte Checksums;
     /// <summary>1: epochs are destaged in write order.</summary>
     [FieldOffset(30)] public byte Ordered;
-    /// <summary>1: the blocker failed a FLUSH on which changes relied that no page of the cache holds. The user's next FLUSH says so (EIO), and makes it
-    /// 2, told: the one after that clears it, as the answer might have died with its teller, to be given by a successor.</summary>
+    /// <summary>0, <see cref="Owed"/> or <see cref="OwedTold"/>.</summary>
     [FieldOffset(31)] public byte FlushOwed;
+    /// <summary>Of <see cref="FlushOwed"/>: the blocker failed a FLUSH on which changes relied that no page of the cache holds. The user's next FLUSH says so (EIO).</summary>
+    public const byte Owed = 1;
+    /// <summary>Of <see cref="FlushOwed"/>: a FLUSH has said it; the one after that clears it, as the answer might have died with its teller, to be given by a successor.</summary>
+    public const byte OwedTold = 2;
     /// <summary>Guaranteed pages.</summary>
     [FieldOffset(32)] public ulong MinimumPages;
     /// <summary>Maximum pages, 0 for no limit.</summary>

@@ -159,6 +159,7 @@ internal sealed partial class VolumeService
     /// <summary>Deletes the lock of a volume that does not exist; false if somebody holds it.</summary>
     internal async ValueTask<bool> DropLockAsync(ulong id)
     {
+        if (IsBusyHere(id)) return false;
         try
         {
             await _locks.HoldAsync(id);
