@@ -32,7 +32,16 @@ internal sealed partial class VolumeService
     /// <summary>The flow of those who only read a version. Of a head, which another host may be writing to, nothing is cached under it.</summary>
     internal unsafe uint ReadOnlyFlow(VolumeName name)
     {
-        uint flow = FlowTable.FindOrAdd(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name.Snapshot == null ? name + "@" : name.ToString()));
+        uint flow;
+        try
+        {
+            flow = FlowTable.FindOrAdd(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name.Snapshot == null ? name + "@" : name.ToString()));
+        }
+        catch (XsegException full)
+        {
+            throw new ErrnoException(full.Errno, $"{name}: {full.Message}", full);
+        }
+
         if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Policy, (byte)CachePolicy.Off);
         return flow;
     }
@@ -87,7 +96,9 @@ internal sealed partial class VolumeService
     {
         foreach (var volume in Table.All.Where(volume => volume is { IsLocked: true, IsLoaded: true }).ToArray())
         {
-            int status = await _locks.RenewAsync(volume);
+            // An earlier one may have taken its time.
+            if (!volume.IsLocked || !volume.IsLoaded) continue;
+            int status = await _locks.RenewAsync(volume, volume.LockedId);
             if (status == Errno.EBUSY) _context.Log.LogError("volume {Volume}: another host has taken it over; whatever is written to it here fails with ESTALE", volume.Name);
             else if (status != 0) _context.Log.LogWarning("volume {Volume}: its lease cannot be renewed: {Error}", volume.Name, Errno.Describe(status));
         }

@@ -50,17 +50,18 @@ public class CrashTests
             int status = Run(world, k, cut, op, out all);
             string at = $"{scenario}, {cut}, k = {k}, after {string.Join(", ", rig.OnStore(() => rig.Cut.Trace!.TakeLast(3).ToArray()))}";
             rig.OnStore(() => rig.Cut.Trace = null);
-            Check(world, op, cut, status, at);
+            Check(world, op, cut, status, all, at);
         }
     }
 
-    private static void Check(World world, Op op, Cut cut, int status, string at)
+    private static void Check(World world, Op op, Cut cut, int status, bool isWhole, string at)
     {
         var rig = world.Rig;
         var before = world.State;
         var after = before.Copy();
         Assert.Equal(0, after.Apply(op));
-        if (cut is not (Cut.Fails or Cut.FailsAndIsMended)) Assert.True(status == 0, $"{at}: status {status}, although it was replayed");
+        // What vlmcd had sent itself has failed with the store: then nobody has replayed it.
+        if (cut is not (Cut.Fails or Cut.FailsAndIsMended) && !(cut == Cut.KillsMapperd && rig.Cut.HeldIssuers.Contains(rig.Vlmcd.Context.Port.Number))) Assert.True(status == 0, $"{at}: status {status}, although it was replayed");
         rig.UntilIdle();
         string? isNotNew = Outcome(world, op, after), isNotOld = status == 0 && !op.IsData ? "answered" : Outcome(world, op, before);
         // Of data that was not flushed any part may be lost with the power.
@@ -78,7 +79,7 @@ public class CrashTests
         world.Verify();
         try
         {
-            world.DeleteAll();
+            world.DeleteAll(collects: !isWhole);
         }
         catch (Exception failed)
         {

@@ -65,7 +65,7 @@ internal sealed class World(Rig rig)
     internal Collection Collect(bool dryRun = false) => rig.MapperdNode.Run(() => rig.Mapperd.Volumes.CollectAsync(dryRun));
 
     /// <summary>Deletes all volumes, those that are cloned from others first; then nothing is left.</summary>
-    internal void DeleteAll()
+    internal void DeleteAll(bool collects = false)
     {
         foreach (string name in Open.Keys.ToArray()) Close(name);
         while (State.Disks.Count > 0)
@@ -75,6 +75,7 @@ internal sealed class World(Rig rig)
         }
 
         rig.UntilIdle();
+        if (collects) Collect();
         Assert.Empty(rig.Objects());
     }
 
