@@ -45,6 +45,8 @@ public sealed record MapperdOptions
     public long Memory { get; init; } = 64 << 20;
     /// <summary>Most objects worked on at once, 1 to 256.</summary>
     public int FanOut { get; init; } = 16;
+    /// <summary>When background work that has failed is first tried again.</summary>
+    internal TimeSpan FirstRetry { get; init; } = TimeSpan.FromSeconds(1);
     /// <summary>Who has a volume open, for people of other hosts.</summary>
     public string Owner { get; init; } = $"{Environment.MachineName} pid {Environment.ProcessId}";
 

@@ -41,7 +41,7 @@ public sealed partial class MapperdPeer : IControlEndpoints
             [.. records.Where(clone => clone.BaseVolume == root.Id && clone.BaseSnapshot == record.Number).Select(clone => clone.Name).Order(StringComparer.Ordinal)])).ToArray();
         if (name.Snapshot != null && !snapshots.Any(snapshot => snapshot.Name == name.Snapshot && snapshot.State == "ok")) throw new ErrnoException(Errno.ENOENT, $"there is no snapshot {name}");
         return new VolumeInfo(
-            root.Name, $"{root.Id:x16}", root.Size, root.ObjectSize, At(root.Created), volume.Faults.Count > 0 ? "damaged" : "ok", volume.Faults.Count > 0 ? string.Join("; ", volume.Faults) : null,
+            root.Name, $"{root.Id:x16}", root.Size, root.ObjectSize, At(root.Created), volume.Faults.Count > 0 ? "damaged" : "ok", volume.Faults.Count > 0 ? string.Join("; ", volume.Faults.Values) : null,
             await BaseNameAsync(root), root.Parent, root.Epoch, snapshots);
     }
 

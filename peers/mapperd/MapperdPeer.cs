@@ -16,8 +16,6 @@ namespace Archipelago.Mapperd;
 /// <summary>Maps of volumes, snapshots, clones, exclusive open. Ops, layouts and orders of writes are in README.md. One reactor.</summary>
 public sealed partial class MapperdPeer : Peer
 {
-    private static readonly TimeSpan SettleRetry = TimeSpan.FromSeconds(5);
-
     private readonly MapperdOptions _options;
     private readonly Refusals _refusals = new();
     private VolumeService _volumes = null!;
@@ -42,7 +40,7 @@ public sealed partial class MapperdPeer : Peer
         _volumes = new VolumeService(Context, _options, meta, data);
         _reader = new MapReader(Context);
         // Whoever serves the blocks need not be there yet: requests wait, the start does not.
-        SettleInBackground();
+        _volumes.StartSettling();
         RenewInBackground();
         return ValueTask.CompletedTask;
     }
@@ -83,7 +81,7 @@ public sealed partial class MapperdPeer : Peer
         _volumes.IsStopping = true;
         while (_volumes.InFlight > 0 || _volumes.Purges > 0) await Context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
         // Whoever comes next need not wait for the lease to run out.
-        foreach (var volume in _volumes.Table.All.Where(volume => volume.IsOpen).ToArray()) await _volumes.CloseAsync(volume.Name);
+        await _volumes.StopAsync();
     }
 
     private async ValueTask<int> ControlAsync(Request request)
@@ -99,7 +97,7 @@ public sealed partial class MapperdPeer : Peer
             case XsegOp.Open:
                 return await OpenAsync(request, name, (request.Flags & RequestFlags.ReadOnly) != 0);
             case XsegOp.Close:
-                if (name.Snapshot == null && (request.Flags & RequestFlags.ReadOnly) == 0) await _volumes.CloseAsync(name.Volume);
+                if (name.Snapshot == null && (request.Flags & RequestFlags.ReadOnly) == 0) await _volumes.CloseAsync(name.Volume, request.Attempts > 0);
                 return 0;
             case XsegOp.Info:
                 return await InfoAsync(request, name);
@@ -114,10 +112,7 @@ public sealed partial class MapperdPeer : Peer
             case XsegOp.Rename:
                 return Answer(request, await _volumes.RenameAsync(Whole(name), VolumeName.Check(request.Source), identity));
             case XsegOp.Delete:
-                if (name.Snapshot != null) await _volumes.DeleteSnapshotAsync(name);
-                else await _volumes.DeleteAsync(name.Volume, (request.Flags & RequestFlags.Force) != 0);
-                request.Serviced = 1;
-                return 0;
+                return await DeleteAsync(request, name);
             case XsegOp.Hash:
                 (await _volumes.HashAsync(name)).CopyTo(request.Result);
                 return 0;
@@ -126,12 +121,28 @@ public sealed partial class MapperdPeer : Peer
         }
     }
 
+    private async ValueTask<int> DeleteAsync(Request request, VolumeName name)
+    {
+        try
+        {
+            if (name.Snapshot != null) await _volumes.DeleteSnapshotAsync(name);
+            else await _volumes.DeleteAsync(name.Volume, (request.Flags & RequestFlags.Force) != 0);
+        }
+        catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT && request.Attempts > 0)
+        {
+            // The replay of a request that was carried out before its holder died.
+        }
+
+        request.Serviced = 1;
+        return 0;
+    }
+
     /// <summary>Size; object size, flow, whether only for reading, own layer: see README.md.</summary>
     private async ValueTask<int> OpenAsync(Request request, VolumeName name, bool readOnly)
     {
         if (name.Snapshot == null && !readOnly)
         {
-            var volume = await _volumes.OpenAsync(name.Volume);
+            var volume = await _volumes.OpenAsync(name.Volume, request.Issuer);
             Answer(request, volume.Root!);
             BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], volume.Flow);
             return 0;
@@ -174,7 +185,7 @@ public sealed partial class MapperdPeer : Peer
         var name = VolumeName.Parse(request.Target);
         bool isHead = name.Snapshot == null && (request.Flags & RequestFlags.ReadOnly) == 0;
         var entries = isHead
-            ? await MapReader.EntriesAsync((await _volumes.ResumeAsync(name.Volume, request.Flow)).Head, offset / 8, (int)(length / 8))
+            ? await MapReader.EntriesAsync((await _volumes.ResumeAsync(name.Volume, request.Flow, request.Issuer)).Head, offset / 8, (int)(length / 8))
             : await MapReader.EntriesAsync(await _volumes.MapOfAsync(name), offset / 8, (int)(length / 8));
         return await _reader.AnswerAsync(request, entries);
     }
@@ -183,12 +194,16 @@ public sealed partial class MapperdPeer : Peer
     private async ValueTask<int> WriteMapAsync(Request request)
     {
         if ((request.Offset & 7) != 0 || request.Length != 8) return Errno.EINVAL;
-        var volume = await _volumes.ResumeAsync(Whole(VolumeName.Parse(request.Target)), request.Flow);
-        int status = await _volumes.TakeAsync(volume, request.Offset / 8, (request.Flags & RequestFlags.Force) != 0);
-        if (status != 0) return status;
-        ulong entry = (await volume.Head.FindAsync(request.Offset / 8)).Value;
-        BinaryPrimitives.WriteUInt64LittleEndian(request.Result, entry);
-        return 0;
+        string name = Whole(VolumeName.Parse(request.Target));
+        for (int tries = 0; ; tries++)
+        {
+            var volume = await _volumes.ResumeAsync(name, request.Flow, request.Issuer);
+            var (status, entry) = await _volumes.TakeAsync(volume, request.Offset / 8, (request.Flags & RequestFlags.Force) != 0);
+            // A change whose outcome is not known has unloaded it.
+            if (status == Errno.EAGAIN && tries < 10) continue;
+            if (status == 0) BinaryPrimitives.WriteUInt64LittleEndian(request.Result, entry.Value);
+            return status;
+        }
     }
 
     /// <summary>The names of the volumes, sorted, one per line.</summary>
@@ -203,24 +218,6 @@ public sealed partial class MapperdPeer : Peer
 
     private static string Whole(VolumeName name) =>
         name.Snapshot == null ? name.Volume : throw new ErrnoException(Errno.EINVAL, $"{name} is a snapshot; this is done with volumes");
-
-    private async void SettleInBackground()
-    {
-        while (!_volumes.IsStopping)
-        {
-            try
-            {
-                await _volumes.SettleAsync();
-                _volumes.IsSettled = true;
-                return;
-            }
-            catch (Exception fault)
-            {
-                Context.Log.LogError(fault is ErrnoException ? null : fault, "what was cut off cannot be looked for: {Error}; next try in {Delay}", fault.Message, SettleRetry);
-                await Context.Reactor.Delay(SettleRetry);
-            }
-        }
-    }
 
     private async void RenewInBackground()
     {

@@ -23,6 +23,8 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
     /// <summary>Changes let through since the last cut.</summary>
     internal int Changes { get; private set; }
     internal int Held => _held.Count;
+    /// <summary>Ports whose requests were ever held.</summary>
+    internal HashSet<int> HeldIssuers { get; } = [];
     internal bool IsCut => _left <= 0;
 
     internal void CutAfter(int changes, bool hold) => (_left, _hold, Changes) = (changes, hold, 0);
@@ -51,7 +53,7 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
         }
 
         bool changes = request.Op is not (XsegOp.Read or XsegOp.Info or XsegOp.Ping or XsegOp.Flush);
-        if (_left <= 0) return Cut();
+        if (_left <= 0) return Cut(request.Issuer);
         if (changes)
         {
             _left--;
@@ -109,11 +111,12 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
         return Errno.EIO;
     }
 
-    private async ValueTask<int> Cut()
+    private async ValueTask<int> Cut(int issuer)
     {
         if (!_hold) return Errno.EIO;
         var turn = new Completion<bool>();
         _held.Add(turn);
+        HeldIssuers.Add(issuer);
         await turn.Task;
         return Errno.EIO;
     }

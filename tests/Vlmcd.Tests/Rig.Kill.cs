@@ -28,6 +28,13 @@ internal sealed partial class Rig
         if (vlmcd) StartVlmcd();
     }
 
+    /// <summary>The store works again.</summary>
+    internal void Mend() => OnStore(() =>
+    {
+        Cut.Mend();
+        return true;
+    });
+
     /// <summary>An orderly stop of a peer, and a successor.</summary>
     internal void RestartMapperd()
     {

@@ -10,6 +10,8 @@ internal enum SnapshotState : uint
     Live = 1,
     /// <summary>It is gone for its users; what only it refers to is being deleted.</summary>
     Deleting = 2,
+    /// <summary>What only it referred to is gone; only its place in the tree of versions is left.</summary>
+    Purged = 3,
 }
 
 /// <summary>
@@ -78,7 +80,7 @@ internal sealed record SnapshotRecord
             Created = (long)Sector.U64(from, 56),
             Name = name,
         };
-        why = state is not (SnapshotState.Live or SnapshotState.Deleting) ? $"gives an impossible state, {state}"
+        why = state is not (SnapshotState.Live or SnapshotState.Deleting or SnapshotState.Purged) ? $"gives an impossible state, {state}"
             : name == "?" || (name.Length == 0 && state == SnapshotState.Live) ? "gives an impossible name"
             // So a forged record cannot make the tree of versions a circle.
             : record.Number == 0 || record.Parent >= record.Number ? $"says that snapshot {record.Number} comes from {record.Parent}"

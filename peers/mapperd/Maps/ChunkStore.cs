@@ -42,21 +42,24 @@ internal sealed class ChunkStore(ObjectIo io, long memory, ILogger log)
     }
 
     /// <summary>
-    /// Changes entries of a sector, in the store first. If that fails nobody knows what the store holds: the chunk is forgotten. One at a time per chunk.
+    /// Changes entries of a chunk, in the store first, sector by sector. If that fails nobody knows what the store holds: the chunk is forgotten. One at a time
+    /// per chunk.
     /// </summary>
-    internal async ValueTask PutSectorAsync(Chunk chunk, int sector, IEnumerable<(int At, MapEntry Entry)> changes, uint flow)
+    internal async ValueTask PutEntriesAsync(Chunk chunk, (int At, MapEntry Entry)[] changes, uint flow)
     {
-        byte[] bytes = chunk.With(sector, changes);
         // Who loaded it meanwhile would keep the old one.
         chunk.Pins++;
-        int status = await io.WriteAsync(LayerName.Chunk(chunk.Layer, chunk.Index), (ulong)sector * MapGeometry.SectorBytes, bytes, flow);
-        chunk.Pins--;
-        if (status == 0)
+        int status = 0;
+        foreach (var ofSector in changes.GroupBy(change => change.At / MapGeometry.SectorEntries))
         {
-            chunk.Replace(sector, bytes);
-            return;
+            byte[] bytes = chunk.With(ofSector.Key, ofSector);
+            status = await io.WriteAsync(LayerName.Chunk(chunk.Layer, chunk.Index), (ulong)ofSector.Key * MapGeometry.SectorBytes, bytes, flow);
+            if (status != 0) break;
+            chunk.Replace(ofSector.Key, bytes);
         }
 
+        chunk.Pins--;
+        if (status == 0) return;
         Forget(chunk.Layer, chunk.Index);
         throw Failed(chunk.Layer, chunk.Index, "written", status);
     }

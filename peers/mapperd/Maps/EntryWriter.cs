@@ -11,6 +11,7 @@ namespace Archipelago.Mapperd.Maps;
 /// </summary>
 internal sealed class EntryWriter(Volume volume, VolumeStore store)
 {
+    private readonly uint _flow = volume.Flow;
     private List<(ulong Index, MapEntry Entry, Completion<int> Done)> _waiting = [];
     private bool _runs;
 
@@ -47,16 +48,17 @@ internal sealed class EntryWriter(Volume volume, VolumeStore store)
     {
         try
         {
+            // Changes whose outcome is not known may have unloaded it; who waits for an entry has to begin anew then.
+            if (!volume.IsLoaded) return Errno.EAGAIN;
             var directory = volume.Head.Directory;
+            ulong own = volume.Root!.Layer;
             var word = directory.Words[chunk];
             if (word.IsDamaged) return Errno.EIO;
-            ulong own = volume.Root!.Layer;
             var old = word.IsPresent ? await store.Chunks.GetAsync(word.Layer, chunk) : null;
             if (old != null && Array.Exists(changes, change => !old.IsSound(change.At))) return Errno.EIO;
             if (old != null && word.Layer == own)
             {
-                foreach (var ofSector in changes.GroupBy(change => change.At / MapGeometry.SectorEntries))
-                    await store.Chunks.PutSectorAsync(old, ofSector.Key, ofSector, volume.Flow);
+                await store.Chunks.PutEntriesAsync(old, changes, _flow);
                 return 0;
             }
 
@@ -64,8 +66,8 @@ internal sealed class EntryWriter(Volume volume, VolumeStore store)
             var fresh = old != null ? Chunk.Copy(old, own) : Chunk.Uniform(own, chunk, word.Layer);
             foreach (var ofSector in changes.GroupBy(change => change.At / MapGeometry.SectorEntries))
                 fresh.Replace(ofSector.Key, fresh.With(ofSector.Key, ofSector));
-            await store.Chunks.PutAsync(fresh, volume.Flow);
-            await directory.PutAsync(store.Meta, chunk, MapEntry.Of(own, true), volume.Flow);
+            await store.Chunks.PutAsync(fresh, _flow);
+            await directory.PutAsync(store.Meta, chunk, MapEntry.Of(own, true), _flow);
             return 0;
         }
         catch (ErrnoException failed)

@@ -25,8 +25,8 @@ internal sealed class Volume(string name, IReactor reactor)
     /// <summary>Snapshots by their sector behind the root.</summary>
     internal List<SnapshotRecord?> Slots { get; } = [];
     internal VersionMap Head { get; private set; } = null!;
-    /// <summary>What is wrong with records of snapshots.</summary>
-    internal List<string> Faults { get; } = [];
+    /// <summary>What is wrong with records of snapshots, by sector.</summary>
+    internal SortedDictionary<int, string> Faults { get; } = [];
 
     /// <summary>This host holds the lock.</summary>
     internal bool IsLocked => LockUsers > 0;
@@ -34,6 +34,10 @@ internal sealed class Volume(string name, IReactor reactor)
     internal int LockUsers { get; set; }
     /// <summary>Opened for writing by vlmcd.</summary>
     internal bool IsOpen { get; set; }
+    /// <summary>Port of whoever opened it, and its life.</summary>
+    internal (int Port, uint Life) Opener { get; set; }
+    /// <summary>Whose lock this host has; known also while the rest is not.</summary>
+    internal ulong LockedId { get; set; }
     internal uint Flow { get; set; }
     /// <summary>When the lease was last renewed, by the reactor's clock.</summary>
     internal long Renewed { get; set; }
@@ -66,6 +70,14 @@ internal sealed class Volume(string name, IReactor reactor)
 
     internal void Update(VolumeRoot root, byte[] sector) => (Root, RootSector) = (root, sector);
 
+    /// <summary>A sector for another snapshot. One that is damaged is not written over.</summary>
+    internal int FreeSlot()
+    {
+        for (int slot = 0; slot < Slots.Count; slot++)
+            if (Slots[slot] == null && !Faults.ContainsKey(slot)) return slot;
+        return Slots.Count;
+    }
+
     internal void SetHead(VersionMap head) => Head = head;
 
     internal void Unload()
@@ -74,6 +86,5 @@ internal sealed class Volume(string name, IReactor reactor)
         Slots.Clear();
         Faults.Clear();
         Head = null!;
-        Writer = null;
     }
 }

@@ -1,9 +1,9 @@
 using System.Buffers.Binary;
 using System.Text;
-using Archipelago.Mapperd.Format;
 using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
+using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Tables;
@@ -13,54 +13,100 @@ namespace Archipelago.Mapperd.Volumes;
 
 /// <summary>
 /// The exclusive lock of a volume, in the store, with a lease. Its epoch goes into the flow table: from then on the blocker refuses what this host sends for the
-/// volume once another one has the lock. One reactor.
+/// volume once another one has the lock. Several here may need one lock at a time: it goes back to the store when the last of them does not. One reactor.
 /// </summary>
 internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo data, MapperdOptions options)
 {
     private readonly byte[] _cookie = CookieOf(context.Segment);
+    private readonly Dictionary<ulong, Held> _held = [];
+
+    /// <summary>A lock that this host has, or is about to have, or to give back: one step at a time.</summary>
+    private sealed class Held(IReactor reactor)
+    {
+        internal AsyncGate Gate { get; } = new(reactor);
+        internal bool ByVolume { get; set; }
+        internal int Holds { get; set; }
+        internal int Users { get; set; }
+    }
 
     internal static byte[] ObjectOf(ulong id) => Encoding.ASCII.GetBytes($"l.{id:x16}");
 
     /// <summary>
     /// Takes the lock of a volume for this segment, or keeps it; the epoch. If another host had it since this one did, what is cached of the volume here is dropped.
     /// </summary>
-    /// <exception cref="ErrnoException">EBUSY: another host has it.</exception>
-    internal async ValueTask<ulong> AcquireAsync(Volume volume, ulong id)
+    /// <exception cref="ErrnoException">EBUSY: another host has it. ESTALE: it is open here, and another host had it since: who has it open must open it again.</exception>
+    internal Task<ulong> AcquireAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>
     {
         volume.Flow = FlowOf(volume);
-        var (status, epoch) = await meta.RunAsync(
-            XsegOp.Acquire, volume.Flow, ObjectOf(id), 0, (ulong)options.Lease.Ticks * 100, RequestFlags.NoSync, Encoding.UTF8.GetBytes(options.Owner), Cookie());
+        var (status, epoch) = await TakeAsync(volume.Flow, id);
         if (status == Errno.EBUSY) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open on another host; close it there, or, if that host is dead for sure, `archipelago volume unlock --force {volume.Name}`");
         if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: its lock, {Encoding.ASCII.GetString(ObjectOf(id))}, cannot be had: {Errno.Describe(status)}");
         volume.Renewed = context.Reactor.Now;
-        await AdmitAsync(volume, id, epoch);
+        held.ByVolume = true;
+        try
+        {
+            await AdmitAsync(volume, id, epoch);
+        }
+        catch (ErrnoException)
+        {
+            held.ByVolume = false;
+            if (held.Holds == 0) await GiveBackAsync(volume.Flow, id);
+            throw;
+        }
+
         return epoch;
-    }
+    });
 
     /// <summary>Everything of the volume is stable, and the lock is free for others, when this is done.</summary>
-    internal async ValueTask ReleaseAsync(Volume volume, ulong id)
+    internal Task ReleaseAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>
     {
         int status = await data.FlushAsync(volume.Flow);
         if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: not closed, the flush failed: {Errno.Describe(status)}");
+        bool wasOpen = IsMarkedOpen(volume.Flow, id);
         Tell(volume.Flow, 0, Epoch(volume.Flow));
-        (status, _) = await meta.RunAsync(XsegOp.Release, volume.Flow, ObjectOf(id), result: Cookie());
+        Mark(volume.Flow, false);
+        if (held.Holds == 0) status = await GiveBackAsync(volume.Flow, id);
         // Somebody has broken it: then it is no longer ours either.
-        if (status is not (0 or Errno.ENOENT or Errno.EACCES)) throw new ErrnoException(status, $"volume {volume.Name}: its lock cannot be given back: {Errno.Describe(status)}");
+        if (status is 0 or Errno.ENOENT or Errno.EACCES)
+        {
+            held.ByVolume = false;
+            return true;
+        }
+
+        Tell(volume.Flow, id, Epoch(volume.Flow));
+        Mark(volume.Flow, wasOpen);
+        throw new ErrnoException(status, $"volume {volume.Name}: its lock cannot be given back: {Errno.Describe(status)}");
+    });
+
+    /// <summary>The volume does not need it any more; who deletes what is left of it holds it.</summary>
+    internal void Leave(Volume volume, ulong id)
+    {
+        Mark(volume.Flow, false);
+        if (_held.TryGetValue(id, out var held)) held.ByVolume = false;
     }
 
     /// <summary>
     /// Takes the lock for a change of metadata alone, which compare-and-swap guards: no flow is bound to it. Give it back with <see cref="LetGoAsync"/>.
     /// </summary>
     /// <exception cref="ErrnoException">EBUSY: another host has it.</exception>
-    internal async ValueTask HoldAsync(ulong id)
+    internal Task HoldAsync(ulong id) => OneAtATimeAsync(id, async held =>
     {
-        var (status, _) = await meta.RunAsync(
-            XsegOp.Acquire, meta.Flow, ObjectOf(id), 0, (ulong)options.Lease.Ticks * 100, RequestFlags.NoSync, Encoding.UTF8.GetBytes(options.Owner), Cookie());
+        var (status, _) = await TakeAsync(meta.Flow, id);
         if (status != 0) throw new ErrnoException(status, $"lock {Encoding.ASCII.GetString(ObjectOf(id))} cannot be had: {Errno.Describe(status)}");
-    }
+        held.Holds++;
+        return true;
+    });
 
     /// <summary>Ends <see cref="HoldAsync"/>; if that fails the lease runs out.</summary>
-    internal async ValueTask LetGoAsync(ulong id) => await meta.RunAsync(XsegOp.Release, meta.Flow, ObjectOf(id), result: Cookie());
+    internal Task LetGoAsync(ulong id) => OneAtATimeAsync(id, async held =>
+    {
+        if (held.Holds > 0) held.Holds--;
+        if (held is { Holds: 0, ByVolume: false }) await GiveBackAsync(meta.Flow, id);
+        return true;
+    });
+
+    /// <summary>Ends <see cref="HoldAsync"/> of a lock that does not exist any more, with its volume.</summary>
+    internal void Forget(ulong id) => _held.Remove(id);
 
     /// <summary>Takes the lock from whoever has it; that one is fenced first.</summary>
     internal async ValueTask BreakAsync(string name, ulong id)
@@ -70,18 +116,42 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     }
 
     /// <summary>Says that this host lives; 0, EBUSY if somebody else has the lock now, or the store's errno.</summary>
-    internal async ValueTask<int> RenewAsync(Volume volume)
+    internal Task<int> RenewAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>
     {
+        if (!held.ByVolume) return 0;
         long now = context.Reactor.Now;
-        var (status, epoch) = await meta.RunAsync(
-            XsegOp.Acquire, volume.Flow, ObjectOf(volume.Root!.Id), 0, (ulong)options.Lease.Ticks * 100, RequestFlags.NoSync, Encoding.UTF8.GetBytes(options.Owner), Cookie());
+        var (status, epoch) = await TakeAsync(volume.Flow, id);
         if (status == 0 && epoch != 0 && epoch != Epoch(volume.Flow)) status = Errno.EBUSY;
         if (status == 0) volume.Renewed = now;
         return status;
-    }
+    });
 
     /// <summary>True if this segment had the volume open for writing when mapperd, or its predecessor, was last heard of.</summary>
-    internal unsafe bool WasOpen(uint flow, ulong id) => context.Segment.FlowAt(flow) is var entry && entry != null && entry->LockId == id && entry->LockEpoch != 0;
+    internal unsafe bool IsMarkedOpen(uint flow, ulong id) =>
+        flow != 0 && context.Segment.FlowAt(flow) is var entry && entry != null && entry->LockId == id && entry->LockEpoch != 0 && entry->IsOpen != 0;
+
+    internal void MarkOpen(Volume volume) => Mark(volume.Flow, true);
+
+    private async Task<T> OneAtATimeAsync<T>(ulong id, Func<Held, Task<T>> step)
+    {
+        if (!_held.TryGetValue(id, out var held)) _held.Add(id, held = new Held(context.Reactor));
+        held.Users++;
+        await held.Gate.EnterAsync();
+        try
+        {
+            return await step(held);
+        }
+        finally
+        {
+            held.Gate.Exit();
+            if (--held.Users == 0 && held is { ByVolume: false, Holds: 0 } && _held.GetValueOrDefault(id) == held) _held.Remove(id);
+        }
+    }
+
+    private ValueTask<(int Status, ulong Epoch)> TakeAsync(uint flow, ulong id) => meta.RunAsync(
+        XsegOp.Acquire, flow, ObjectOf(id), 0, (ulong)options.Lease.Ticks * 100, RequestFlags.NoSync, Encoding.UTF8.GetBytes(options.Owner), Cookie());
+
+    private async ValueTask<int> GiveBackAsync(uint flow, ulong id) => (await meta.RunAsync(XsegOp.Release, flow, ObjectOf(id), result: Cookie())).Status;
 
     private uint FlowOf(Volume volume)
     {
@@ -107,8 +177,9 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     }
 
     /// <summary>This host has lost the volume: what it has not written can never be written.</summary>
-    internal async ValueTask LoseAsync(Volume volume)
+    internal async ValueTask LoseAsync(Volume volume, ulong id)
     {
+        Leave(volume, id);
         // Without a lock's id the epoch is one that no lock has: whatever comes is refused.
         Tell(volume.Flow, 0, Epoch(volume.Flow));
         await DropAsync(volume.Name, volume.Flow);
@@ -117,6 +188,13 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     private async ValueTask AdmitAsync(Volume volume, ulong id, ulong epoch)
     {
         ulong last = Epoch(volume.Flow);
+        if (IsMarkedOpen(volume.Flow, id) && last != epoch)
+        {
+            // What its user knows of the map is out of date: the flow keeps its epoch, so that what it writes is refused until it opens the volume again.
+            Mark(volume.Flow, false);
+            throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: its lock was lost while it was open here; close it and open it again");
+        }
+
         bool stoodBy = IsUncached(volume.Flow);
         if (stoodBy || (last != 0 && last != epoch && last != epoch - 1))
         {
@@ -141,6 +219,11 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     private unsafe ulong IdOf(uint flow) => context.Segment.FlowAt(flow)->LockId;
 
     private unsafe ulong Epoch(uint flow) => context.Segment.FlowAt(flow)->LockEpoch;
+
+    private unsafe void Mark(uint flow, bool isOpen)
+    {
+        if (flow != 0) Shared.Store(ref context.Segment.FlowAt(flow)->IsOpen, isOpen ? (byte)1 : (byte)0);
+    }
 
     private unsafe void Tell(uint flow, ulong id, ulong epoch)
     {

@@ -71,7 +71,7 @@ internal sealed partial class VolumeService
                 await ListAsync(root);
             }
 
-            if (seen.Faults.Count > 0) throw Hidden(root.Name, seen.Faults[0]);
+            if (seen.Faults.Count > 0) throw Hidden(root.Name, seen.Faults.First().Value);
             references.OwnLayers[root.Layer] = root.Name;
             // What is being deleted may be half gone: the rest goes with it.
             bool whole = root.IsDeleted || await references.AddAsync(seen.Head, MapGeometry.ObjectsFor(root.Size, root.ObjectSize));
@@ -153,6 +153,7 @@ internal sealed partial class VolumeService
         int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name));
         if (status == 0) await _store.DeleteAsync(VolumeName.ObjectOf(name));
         await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
+        _locks.Forget(id);
         return status == 0;
     }
 
@@ -177,6 +178,7 @@ internal sealed partial class VolumeService
         }
 
         await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
+        _locks.Forget(id);
         return true;
     }
 }

@@ -97,8 +97,8 @@ internal sealed partial class VolumeService
         var root = await _store.ReadRootAsync(id);
         if (root is { IsDeleted: false } && root.Name == name) return (sector, root);
         // Named so by a rename that was cut off, or that goes on, or the collector is about to delete the name: with the lock nobody is at it.
-        bool isHere = IsBusyHere(id);
-        if (!isHere) await _locks.HoldAsync(id);
+        // If it is this mapperd that renames to it, it has the gate of this name, too.
+        await _locks.HoldAsync(id);
         try
         {
             root = await _store.ReadRootAsync(id);
@@ -106,16 +106,18 @@ internal sealed partial class VolumeService
         }
         finally
         {
-            if (!isHere) await _locks.LetGoAsync(id);
+            await _locks.LetGoAsync(id);
         }
     }
 
-    /// <summary>Whoever deletes a snapshot marks it first and looks for clones then; a clone is recorded first and looks for the mark then.</summary>
+    /// <summary>Whoever deletes a snapshot, or its volume, marks it first and looks for clones then; a clone is recorded first and looks for the mark then.</summary>
     private async ValueTask StillThereAsync(VolumeRoot root, SnapshotRecord snapshot)
     {
         var seen = new Volume(root.Name, _context.Reactor);
         if (!await _store.TryLoadAsync(seen, root.Id) || seen.Root!.IsDeleted || seen.Find(snapshot.Number) is not { State: SnapshotState.Live })
             throw new ErrnoException(Errno.ENOENT, $"snapshot {root.Name}@{snapshot.Name} is being deleted");
+        if (await Catalogue.FindAsync(root.Id) is { Record.State: RecordState.Deleting })
+            throw new ErrnoException(Errno.ENOENT, $"volume {root.Name} is being deleted");
     }
 
     /// <summary>After a failure: nothing of the volume is left, unless the store fails in this too; then the next start does it.</summary>
@@ -123,12 +125,12 @@ internal sealed partial class VolumeService
     {
         try
         {
-            if (await SettleCreationAsync(entry)) return;
-            await _locks.LetGoAsync(root.Id);
+            if (await SettleCreationAsync(entry)) await _locks.LetGoAsync(root.Id);
         }
         catch (ErrnoException later)
         {
             _context.Log.LogWarning("volume {Volume}: its creation failed; the clean-up will be tried again: {Error}", root.Name, later.Message);
+            StartSettling();
         }
     }
 
@@ -136,17 +138,19 @@ internal sealed partial class VolumeService
     private async ValueTask<bool> SettleCreationAsync(Catalogue.Entry entry)
     {
         var record = entry.Record;
-        var sector = await _store.ReadSectorAsync(VolumeName.ObjectOf(record.Name), $"volume {record.Name}");
-        if (NameRecord.Read(sector, record.Name) == record.Id && await _store.ReadRootAsync(record.Id) is { } root)
+        // It may have been renamed since, under a record that nobody could put right.
+        var root = await _store.ReadRootAsync(record.Id);
+        if (root != null && NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(root.Name), $"volume {root.Name}"), root.Name) == record.Id)
         {
             await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
             return true;
         }
 
         // Without its root nothing tells the directory's name; then the collector removes it.
-        if (await _store.ReadRootAsync(record.Id) is { } unnamed) await _store.DeleteAsync(MapDirectory.ObjectOf(record.Id, unnamed.Generation));
+        if (root != null) await _store.DeleteAsync(MapDirectory.ObjectOf(record.Id, root.Generation));
         await _store.DeleteAsync(VolumeRoot.ObjectOf(record.Id));
         await _store.DeleteAsync(VolumeLocks.ObjectOf(record.Id));
+        _locks.Forget(record.Id);
         await Catalogue.ReplaceAsync(entry, null);
         return false;
     }
@@ -159,7 +163,8 @@ internal sealed partial class VolumeService
         }
         catch (ErrnoException later)
         {
-            _context.Log.LogWarning("{Error}; the list is put right at the next start", later.Message);
+            _context.Log.LogWarning("{Error}; the list will be put right", later.Message);
+            StartSettling();
         }
     }
 
@@ -180,8 +185,15 @@ internal sealed partial class VolumeService
         }
         catch (ErrnoException later)
         {
-            _context.Log.LogWarning("volume {Volume}: {Error}; the list is out of date", root.Name, later.Message);
+            _context.Log.LogWarning("volume {Volume}: {Error}; the list will be put right", root.Name, later.Message);
+            StartSettling();
         }
+    }
+
+    /// <summary>A volume whose record is damaged is listed again.</summary>
+    private async ValueTask ListAgainAsync(VolumeRoot root)
+    {
+        if (Catalogue.Damaged.Count > 0) await ListAsync(root);
     }
 
     private async ValueTask SwapAsync(byte[] name, byte[] from, byte[] to, string volume, int otherwise)

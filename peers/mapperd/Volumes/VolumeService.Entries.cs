@@ -1,4 +1,5 @@
 using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Maps;
 using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
@@ -13,7 +14,7 @@ internal sealed partial class VolumeService
     /// Makes an object the volume's own, so that it may be written: with the content that it shows (copy-up), or, with <paramref name="drop"/>, so that it may be
     /// deleted. Requests of one object at the same time share one copy. 0 or an errno.
     /// </summary>
-    internal async ValueTask<int> TakeAsync(Volume volume, ulong index, bool drop)
+    internal async ValueTask<(int Status, MapEntry Entry)> TakeAsync(Volume volume, ulong index, bool drop)
     {
         while (true)
         {
@@ -23,30 +24,35 @@ internal sealed partial class VolumeService
         }
 
         // A change whose outcome is not known has unloaded it: the next request loads it.
-        if (!volume.IsLoaded) return Errno.EAGAIN;
-        if (index >= MapGeometry.ObjectsFor(volume.Root!.Size, volume.Root.ObjectSize)) return Errno.EINVAL;
-        var work = TakeAloneAsync(volume, index, drop);
-        if (work.IsCompleted) return await work;
-        volume.Copies.Add(index, work);
-        int status = await work;
-        volume.Copies.Remove(index);
-        return status;
+        if (!volume.IsLoaded) return (Errno.EAGAIN, default);
+        if (index >= MapGeometry.ObjectsFor(volume.Root!.Size, volume.Root.ObjectSize)) return (Errno.EINVAL, default);
+        var head = volume.Head;
+        var work = TakeAloneAsync(volume, head, volume.Root, volume.Writer!, index, drop);
+        if (!work.IsCompleted)
+        {
+            volume.Copies.Add(index, work);
+            await work;
+            volume.Copies.Remove(index);
+        }
+
+        return await work is var status and not 0 ? (status, default) : (0, await head.FindAsync(index));
     }
 
-    private async Task<int> TakeAloneAsync(Volume volume, ulong index, bool drop)
+    /// <summary>Of the head as it is now: the volume may be unloaded meanwhile, by a change that is none of its map.</summary>
+    private async Task<int> TakeAloneAsync(Volume volume, VersionMap head, VolumeRoot root, EntryWriter writer, ulong index, bool drop)
     {
         try
         {
-            var entry = await volume.Head.FindAsync(index);
-            ulong own = volume.Root!.Layer;
+            ulong own = root.Layer;
+            var entry = await head.FindAsync(index);
             if (entry.IsDamaged) return Errno.EIO;
             if (entry.Layer == own && !(drop && entry.IsPresent)) return 0;
-            if (entry.Layer == own) return await volume.Writer!.SetAsync(index, MapEntry.Of(own, false));
-            int status = drop ? Errno.ENOENT : await CopyObjectAsync(volume, entry, index, own, 0);
+            if (entry.Layer == own) return await writer.SetAsync(index, MapEntry.Of(own, false));
+            int status = drop ? Errno.ENOENT : await CopyObjectAsync(volume, entry, index, own, (ulong)root.ObjectSize);
             bool copied = status == 0;
             // An earlier copy whose entry was never written may lie there.
             if (status == Errno.ENOENT) status = await DropOwnAsync(volume, index, own);
-            if (status == 0) status = await volume.Writer!.SetAsync(index, MapEntry.Of(own, copied));
+            if (status == 0) status = await writer.SetAsync(index, MapEntry.Of(own, copied));
             if (status == 0) await LeaveAsync(volume, index, entry);
             return status;
         }
@@ -57,11 +63,11 @@ internal sealed partial class VolumeService
         }
     }
 
-    /// <summary>Copies an object to another layer, stable; <paramref name="bytes"/> 0 for all of it. ENOENT if there is none, and there need not be one.</summary>
+    /// <summary>Copies an object to another layer, stable. ENOENT if there is none, and there need not be one.</summary>
     private async ValueTask<int> CopyObjectAsync(Volume volume, MapEntry from, ulong index, ulong layer, ulong bytes)
     {
         var (status, _) = await _data.RunAsync(
-            XsegOp.Copy, volume.Flow, LayerName.Data(layer, index), 0, bytes == 0 ? (ulong)volume.Root!.ObjectSize : bytes,
+            XsegOp.Copy, volume.Flow, LayerName.Data(layer, index), 0, bytes,
             RequestFlags.ForceUnitAccess | RequestFlags.Shared, LayerName.Data(from.Layer, index));
         if (status != Errno.ENOENT || !from.IsPresent) return status;
         _context.Log.LogError("volume {Volume}: object {Object} is lost: the map says that it exists", volume.Name, System.Text.Encoding.ASCII.GetString(LayerName.Data(from.Layer, index)));
@@ -78,6 +84,8 @@ internal sealed partial class VolumeService
     private async ValueTask LeaveAsync(Volume volume, ulong index, MapEntry left)
     {
         if (volume.IsPurging) volume.LeftDuringPurge.Add(index);
+        // Where a record of a snapshot is damaged nobody knows what it refers to.
+        if (!volume.IsLoaded || volume.Faults.Count > 0) return;
         // What one version shares with another it shares with all between them, so the one from which the head came tells for all.
         if (await ParentOfAsync(volume, volume.Root!.Parent) is { } parent && (await FindIn(parent, index)) is var its && (its.IsDamaged || its.Layer == left.Layer)) return;
         var (status, _) = await _data.RunAsync(XsegOp.Delete, _data.Flow, LayerName.Data(left.Layer, index));

@@ -42,6 +42,8 @@ internal sealed partial class VolumeService
         try
         {
             if (failed != null) throw failed;
+            // Done before, as of a replay: then the list may be out of date.
+            if (volume.Root is { BaseVolume: 0 }) await ListAsync(volume.Root);
             if (volume.Root is not { BaseVolume: not 0 } root) return volume.Root ?? throw new ErrnoException(Errno.EAGAIN, $"volume {name}: its state is not known; do it again");
             if (volume.Snapshots.Any()) throw new ErrnoException(Errno.EBUSY, $"volume {name}: a snapshot was made meanwhile; delete it and do it again");
             await _store.CommitAsync(volume, root with { BaseVolume = 0, BaseSnapshot = 0 });
@@ -80,7 +82,7 @@ internal sealed partial class VolumeService
                 {
                     var entry = await volume.Head.FindAsync(index);
                     if (entry.IsDamaged) error = Errno.EIO;
-                    else if (entry.Layer == (await from.FindAsync(index)).Layer && await TakeAsync(volume, index, drop: false) is var status and not 0) error = status;
+                    else if (entry.Layer == (await from.FindAsync(index)).Layer && await TakeAsync(volume, index, drop: false) is (var status and not 0, _)) error = status;
                 }
                 catch (ErrnoException fault)
                 {

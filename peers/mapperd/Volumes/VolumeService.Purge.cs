@@ -13,7 +13,7 @@ namespace Archipelago.Mapperd.Volumes;
 internal sealed partial class VolumeService
 {
     private const int PacedDeletes = 2;
-    private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1), LastRetry = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan LastRetry = TimeSpan.FromMinutes(1);
     /// <summary>How long a purge keeps a volume from other hosts at a time.</summary>
     private static readonly TimeSpan Slice = TimeSpan.FromSeconds(2);
 
@@ -25,7 +25,7 @@ internal sealed partial class VolumeService
 
     private void StartPurge(Volume volume)
     {
-        if (!volume.Snapshots.Any(record => record.State == SnapshotState.Deleting) || !_purging.Add(volume.Name)) return;
+        if (!volume.Snapshots.Any(record => record.State != SnapshotState.Live) || !_purging.Add(volume.Name)) return;
         Purges++;
         _ = PurgeLoopAsync(volume.Name);
     }
@@ -34,26 +34,27 @@ internal sealed partial class VolumeService
     {
         // Whoever began this goes on with its own work first.
         await _context.Reactor.Delay(TimeSpan.Zero);
-        for (var delay = FirstRetry; !IsStopping;)
+        for (var delay = _options.FirstRetry; !IsStopping;)
         {
             try
             {
                 if (await PurgeOneAsync(name) is not { } rest) break;
-                delay = FirstRetry;
-                await _context.Reactor.Delay(rest);
+                delay = _options.FirstRetry;
+                await RestAsync(rest);
                 continue;
             }
-            catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT)
+            catch (ErrnoException gone) when (gone.Errno is Errno.ENOENT or Errno.EBUSY)
             {
+                // The host that has it open goes on with it.
                 break;
             }
             catch (Exception later)
             {
                 if (later is not ErrnoException) _context.Log.LogError(later, "volume {Volume}: removing a snapshot ended in an error of our own", name);
-                else if (((ErrnoException)later).Errno != Errno.EBUSY) _context.Log.LogWarning("volume {Volume}: what a snapshot left cannot be deleted: {Error}; next try in {Delay}", name, later.Message, delay);
+                else _context.Log.LogWarning("volume {Volume}: what a snapshot left cannot be deleted: {Error}; next try in {Delay}", name, later.Message, delay);
             }
 
-            await _context.Reactor.Delay(delay);
+            await RestAsync(delay);
             delay = delay * 2 < LastRetry ? delay * 2 : LastRetry;
         }
 
@@ -90,7 +91,9 @@ internal sealed partial class VolumeService
         bool isDone = false;
         try
         {
-            isDone = await PassAsync(comparison, (id, victim.Number), () => !volume.IsOpen);
+            isDone = victim.State == SnapshotState.Purged || await PassAsync(comparison, (id, victim.Number), () => !volume.IsOpen);
+            // What the head has left meanwhile may lie behind the cursor.
+            if (!isDone && volume.LeftDuringPurge.Count > 0) ForgetCursors(id);
         }
         finally
         {
@@ -113,9 +116,19 @@ internal sealed partial class VolumeService
     /// <summary>A snapshot that is to be deleted, that no clone needs, and that at most one other version has come from: others keep their place in the tree.</summary>
     private async ValueTask<SnapshotRecord?> NextVictimAsync(Volume volume)
     {
+        // Where a record is damaged nobody knows what it refers to, and who has come from whom.
+        if (volume.Faults.Count > 0) return null;
+        if (volume.Snapshots.FirstOrDefault(record => record.State == SnapshotState.Purged) is { } purged) return purged;
         var candidates = volume.Snapshots.Where(record => record.State == SnapshotState.Deleting && volume.ChildrenOf(record.Number).Count() <= 1).ToArray();
         if (candidates.Length == 0) return null;
-        var clones = (await Catalogue.ReadAsync()).Where(entry => entry.Record.BaseVolume == volume.Root!.Id).Select(entry => entry.Record.BaseSnapshot).ToHashSet();
+        var entries = await Catalogue.ReadAsync();
+        if (Catalogue.Damaged.Count > 0)
+        {
+            _context.Log.LogWarning("volume {Volume}: {Fault}; as nobody knows whose clone that is, no snapshot is removed", volume.Name, Catalogue.Damaged[0]);
+            return null;
+        }
+
+        var clones = entries.Where(entry => entry.Record.BaseVolume == volume.Root!.Id).Select(entry => entry.Record.BaseSnapshot).ToHashSet();
         return Array.Find(candidates, record => !clones.Contains(record.Number));
     }
 
@@ -140,25 +153,45 @@ internal sealed partial class VolumeService
                 return false;
             }
 
-            await DeleteObjectsAsync(await comparison.OwnObjectsAsync(chunk));
+            if (await DeleteObjectsAsync(await comparison.OwnObjectsAsync(chunk))) continue;
+            _cursors[of] = chunk;
+            return false;
+        }
+
+        _cursors.Remove(of);
+        // The map tells of the objects: it goes when they are gone for good.
+        if (await _data.FlushAsync(_data.Flow) is var flushed and not 0) throw new ErrnoException(flushed, $"the deletions cannot be made stable: {Errno.Describe(flushed)}");
+        for (int chunk = 0; chunk < comparison.Chunks; chunk++)
+        {
             if (comparison.OwnChunk(chunk) is not (var layer and not 0)) continue;
             var (status, _) = await _meta.RunAsync(XsegOp.Delete, _meta.Flow, LayerName.Chunk(layer, chunk));
             if (status is not (0 or Errno.ENOENT)) throw new ErrnoException(status, $"a chunk of a map cannot be deleted: {Errno.Describe(status)}");
             _store.Chunks.Forget(layer, chunk);
         }
 
-        _cursors.Remove(of);
-        if (await _data.FlushAsync(_data.Flow) is var flushed and not 0) throw new ErrnoException(flushed, $"the deletions cannot be made stable: {Errno.Describe(flushed)}");
+        if (await _meta.FlushAsync(_meta.Flow) is var stable and not 0) throw new ErrnoException(stable, $"the deletions cannot be made stable: {Errno.Describe(stable)}");
         return true;
+    }
+
+    private void ForgetCursors(ulong volume)
+    {
+        foreach (var key in _cursors.Keys.Where(key => key.Volume == volume).ToArray()) _cursors.Remove(key);
     }
 
     /// <summary>Under the gate: who came from it comes from its parent now, then it is gone.</summary>
     private async ValueTask RemoveAsync(Volume volume, SnapshotRecord victim)
     {
-        if (volume.Find(victim.Number) is not { State: SnapshotState.Deleting } record || volume.ChildrenOf(victim.Number).Count() > 1) return;
-        var comparison = await CompareAsync(volume, record);
-        foreach (ulong index in volume.LeftDuringPurge.ToArray())
-            if (await comparison.IsOwnAsync(index) is (true, var layer)) await DeleteObjectsAsync([(layer, index)]);
+        if (volume.Find(victim.Number) is not { State: SnapshotState.Deleting or SnapshotState.Purged } record || volume.ChildrenOf(victim.Number).Count() > 1) return;
+        if (record.State == SnapshotState.Deleting)
+        {
+            var comparison = await CompareAsync(volume, record);
+            foreach (ulong index in volume.LeftDuringPurge.ToArray())
+                if (await comparison.IsOwnAsync(index) is (true, var layer) && !await DeleteObjectsAsync([(layer, index)])) return;
+            // From here on its place in the tree tells nothing any more about what it shares: it must not be compared again.
+            record = record with { State = SnapshotState.Purged };
+            await _store.PutSnapshotAsync(volume, volume.Slots.IndexOf(volume.Find(victim.Number)), record);
+        }
+
         foreach (var child in volume.ChildrenOf(victim.Number).ToArray())
         {
             if (child != null) await _store.PutSnapshotAsync(volume, volume.Slots.IndexOf(child), child with { Parent = record.Parent });
@@ -168,14 +201,17 @@ internal sealed partial class VolumeService
         await _store.DeleteAsync(MapDirectory.ObjectOf(volume.Root!.Id, record.Generation));
         await _store.PutSnapshotAsync(volume, volume.Slots.IndexOf(record), null);
         _maps.Remove((volume.Root.Id, record.Number));
+        if (record.Name.Length > 0 && volume.Find(record.Name) == null) RemoveFlow($"{volume.Name}@{record.Name}");
         _context.Log.LogInformation("volume {Volume}: snapshot {Number} {Name} is removed", volume.Name, record.Number, record.Name);
     }
 
-    private async ValueTask DeleteObjectsAsync(List<(ulong Layer, ulong Index)> objects)
+    /// <summary>False if it was to end before it was done.</summary>
+    private async ValueTask<bool> DeleteObjectsAsync(List<(ulong Layer, ulong Index)> objects)
     {
         int next = 0, error = 0;
         await Task.WhenAll(Enumerable.Range(0, Math.Min(PacedDeletes, objects.Count)).Select(_ => WorkAsync()));
         if (error != 0) throw new ErrnoException(error, $"objects that nobody refers to cannot be deleted: {Errno.Describe(error)}");
+        return next >= objects.Count;
 
         async Task WorkAsync()
         {

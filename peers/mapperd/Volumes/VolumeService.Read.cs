@@ -34,7 +34,16 @@ internal sealed partial class VolumeService
     /// <summary>The flow of those who only read a version. Of a head, which another host may be writing to, nothing is cached under it.</summary>
     internal unsafe uint ReadOnlyFlow(VolumeName name)
     {
-        uint flow = FlowTable.FindOrAdd(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name.Snapshot == null ? name + "@" : name.ToString()));
+        uint flow;
+        try
+        {
+            flow = FlowTable.FindOrAdd(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name.Snapshot == null ? name + "@" : name.ToString()));
+        }
+        catch (XsegException full)
+        {
+            throw new ErrnoException(full.Errno, $"{name}: {full.Message}", full);
+        }
+
         if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Uncached, (byte)1);
         return flow;
     }
@@ -104,9 +113,9 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(name);
         try
         {
-            if (!volume.IsLocked || !volume.IsLoaded || await _locks.RenewAsync(volume) != Errno.EBUSY) return;
+            if (!volume.IsLocked || !volume.IsLoaded || await _locks.RenewAsync(volume, volume.LockedId) != Errno.EBUSY) return;
             _context.Log.LogError("volume {Volume}: another host has taken it over. What was written here and not flushed is lost, and whatever is written to it here fails with ESTALE; close it", name);
-            await _locks.LoseAsync(volume);
+            await _locks.LoseAsync(volume, volume.LockedId);
             volume.IsOpen = false;
             ForgetLock(volume);
         }
@@ -121,7 +130,9 @@ internal sealed partial class VolumeService
     {
         foreach (var volume in Table.All.Where(volume => volume is { IsLocked: true, IsLoaded: true }).ToArray())
         {
-            int status = await _locks.RenewAsync(volume);
+            // An earlier one may have taken its time.
+            if (!volume.IsLocked || !volume.IsLoaded) continue;
+            int status = await _locks.RenewAsync(volume, volume.LockedId);
             if (status == Errno.EBUSY) await LoseAsync(volume.Name);
             else if (status != 0) _context.Log.LogWarning("volume {Volume}: its lease cannot be renewed: {Error}", volume.Name, Errno.Describe(status));
         }

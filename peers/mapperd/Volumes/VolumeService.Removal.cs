@@ -14,62 +14,144 @@ internal sealed partial class VolumeService
 {
     private readonly HashSet<ulong> _removing = [];
 
-    /// <summary>Looks for what was cut off: creations, deletions. What another host is at is left to it.</summary>
-    /// <exception cref="ErrnoException">The store fails.</exception>
-    internal async Task SettleAsync()
+    private bool _isSettling, _settleAgain;
+
+    /// <summary>Looks in the background for what was cut off, at a start and after a change that failed, until that was seen to.</summary>
+    internal void StartSettling()
     {
-        foreach (var entry in (await Catalogue.ReadAsync()).Where(entry => entry.Record.State != RecordState.Live))
+        (IsSettled, _settleAgain) = (false, true);
+        if (_isSettling) return;
+        _isSettling = true;
+        _ = SettleLoopAsync();
+    }
+
+    private async Task SettleLoopAsync()
+    {
+        for (var delay = _options.FirstRetry; !IsStopping && !IsSettled;)
+        {
+            try
+            {
+                // Whoever failed gives its locks back first.
+                await _context.Reactor.Delay(TimeSpan.Zero);
+                _settleAgain = false;
+                await SettleAsync();
+                IsSettled = !_settleAgain;
+                continue;
+            }
+            catch (Exception fault)
+            {
+                _context.Log.LogError(fault is ErrnoException ? null : fault, "what was cut off cannot be put right: {Error}; next try in {Delay}", fault.Message, delay);
+            }
+
+            await RestAsync(delay);
+            delay = delay * 2 < LastRetry ? delay * 2 : LastRetry;
+        }
+
+        _isSettling = false;
+    }
+
+    /// <summary>Looks for what was cut off: creations, deletions of volumes and of snapshots, renames. What another host is at is left to it.</summary>
+    /// <exception cref="ErrnoException">The store fails.</exception>
+    private async Task SettleAsync()
+    {
+        ErrnoException? failed = null;
+        foreach (var entry in await Catalogue.ReadAsync())
         {
             if (IsStopping) return;
             try
             {
-                await SettleAsync(entry);
+                if (entry.Record.State == RecordState.Live) await SettleLiveAsync(entry);
+                else await SettleAsync(entry);
             }
             catch (ErrnoException busy) when (busy.Errno is Errno.EBUSY or Errno.EAGAIN)
             {
                 // Another host is at it.
             }
+            catch (ErrnoException fault)
+            {
+                // One that is damaged does not keep the others from being settled.
+                failed = fault;
+            }
         }
+
+        if (failed != null) throw failed;
+    }
+
+    /// <summary>Goes on with the removal of its snapshots; its name as the root says.</summary>
+    private async ValueTask SettleLiveAsync(Catalogue.Entry entry)
+    {
+        if (await _store.ReadRootAsync(entry.Record.Id) is not { IsDeleted: false } root) return;
+        if (root.Name != entry.Record.Name || root.BaseVolume != entry.Record.BaseVolume) await ListAsync(root);
+        if (root.Slots == 0) return;
+        var seen = new Volume(root.Name, _context.Reactor);
+        if (await _store.TryLoadAsync(seen, root.Id)) StartPurge(seen);
     }
 
     private async ValueTask SettleAsync(Catalogue.Entry entry)
     {
+        ulong id = entry.Record.Id;
+        if (_removing.Contains(id)) return;
+        // Whoever makes or deletes it here has the gate.
+        var volume = await Table.EnterAsync(entry.Record.Name);
+        try
+        {
+            await _locks.HoldAsync(id);
+            bool isKept = true;
+            try
+            {
+                isKept = !await SettleHeldAsync(entry);
+            }
+            finally
+            {
+                if (isKept) await _locks.LetGoAsync(id);
+            }
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>With its lock, which is not needed any more if this is true, or which the removal has.</summary>
+    private async ValueTask<bool> SettleHeldAsync(Catalogue.Entry entry)
+    {
         var record = entry.Record;
-        if (IsBusyHere(record.Id)) return;
-        await _locks.HoldAsync(record.Id);
+        // What it was when the catalogue was read may be done.
+        if (await Catalogue.FindAsync(record.Id) is not { } now || now.Record != record) return false;
         if (record.State == RecordState.Creating)
         {
             bool exists = await SettleCreationAsync(entry);
             _context.Log.LogInformation("volume {Volume}: its creation was cut off {Outcome}", record.Name, exists ? "after its commit: it exists" : "before its commit: it does not exist");
-            if (exists) await _locks.LetGoAsync(record.Id);
+            return !exists;
         }
-        else if (await _store.ReadRootAsync(record.Id) is { IsDeleted: false } root)
+
+        if (await _store.ReadRootAsync(record.Id) is { IsDeleted: false } root)
         {
-            await ListAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
-            await _locks.LetGoAsync(record.Id);
+            await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
+            return false;
         }
-        else
-        {
-            StartRemoval(entry);
-        }
+
+        StartRemoval(entry, isHeld: true);
+        return true;
     }
 
-    private void StartRemoval(Catalogue.Entry entry)
+    private void StartRemoval(Catalogue.Entry entry, bool isHeld)
     {
         if (!_removing.Add(entry.Record.Id)) return;
         Purges++;
-        _ = RemovalLoopAsync(entry);
+        _ = RemovalLoopAsync(entry, isHeld);
     }
 
-    private async Task RemovalLoopAsync(Catalogue.Entry entry)
+    private async Task RemovalLoopAsync(Catalogue.Entry entry, bool isHeld)
     {
         var record = entry.Record;
         await _context.Reactor.Delay(TimeSpan.Zero);
-        for (var delay = FirstRetry; !IsStopping; delay = delay * 2 < LastRetry ? delay * 2 : LastRetry)
+        for (var delay = _options.FirstRetry; !IsStopping; delay = delay * 2 < LastRetry ? delay * 2 : LastRetry)
         {
             try
             {
-                await _locks.HoldAsync(record.Id);
+                if (!isHeld) await _locks.HoldAsync(record.Id);
+                isHeld = true;
                 if (await RemoveVolumeAsync(entry)) break;
             }
             catch (Exception later)
@@ -78,12 +160,12 @@ internal sealed partial class VolumeService
                 else _context.Log.LogError(later, "volume {Volume}: its deletion ended in an error of our own; next try in {Delay}", record.Name, delay);
             }
 
-            if (!IsStopping) await _context.Reactor.Delay(delay);
+            await RestAsync(delay);
         }
 
         _removing.Remove(record.Id);
-        Purges--;
         if (!IsStopping && record.BaseVolume != 0) await PurgeBaseAsync(record.BaseVolume);
+        Purges--;
     }
 
     /// <summary>Objects first, then what tells of them: each step may be repeated.</summary>
@@ -91,6 +173,14 @@ internal sealed partial class VolumeService
     {
         ulong id = entry.Record.Id;
         var volume = new Volume(entry.Record.Name, _context.Reactor);
+        // A clone that is being removed, too, is compared with what it came from.
+        while ((await Catalogue.ReadAsync()).Where(other => other.Record.BaseVolume == id).Select(other => other.Record.Id).ToArray() is { Length: > 0 } clones)
+        {
+            if (!clones.Any(_removing.Contains)) return false;
+            while (clones.Any(_removing.Contains) && !IsStopping) await RestAsync(TimeSpan.FromMilliseconds(20));
+            if (IsStopping) return false;
+        }
+
         if (await _store.TryLoadAsync(volume, id))
         {
             var root = volume.Root!;
@@ -109,19 +199,22 @@ internal sealed partial class VolumeService
         }
 
         await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
+        _locks.Forget(id);
         if (await Catalogue.FindAsync(id) is { } now) await Catalogue.ReplaceAsync(now, null);
-        // Nothing of the flow is cached any more, unless a new volume has the name.
+        // Nothing of the flows is cached any more, unless a new volume has the name.
         if (Table.Find(entry.Record.Name) == null && await _store.ResolveAsync(entry.Record.Name) == 0)
-            FlowTable.Remove(_context.Segment, FlowTable.Find(_context.Segment, System.Text.Encoding.ASCII.GetBytes(entry.Record.Name)));
+            foreach (string flow in volume.Snapshots.Select(snapshot => $"{entry.Record.Name}@{snapshot.Name}").Append(entry.Record.Name).Append(entry.Record.Name + "@")) RemoveFlow(flow);
         return true;
     }
 
     private async ValueTask<Comparison> LeafAsync(Volume volume, ulong parent, VersionMap map, ulong size)
     {
-        var neighbour = parent == 0 ? await BaseOfAsync(volume.Root!)
-            : volume.Find(parent) is { } record ? await _store.MapOfAsync(volume.Root!, record) : null;
+        // If the record of what it came from is damaged: what it shares with another volume is what that one was cloned with.
+        var neighbour = volume.Find(parent) is { } record ? await _store.MapOfAsync(volume.Root!, record) : await BaseOfAsync(volume.Root!);
         return new Comparison(map, MapGeometry.ObjectsFor(size, volume.Root!.ObjectSize), neighbour == null ? [] : [neighbour]);
     }
+
+    private void RemoveFlow(string name) => FlowTable.Remove(_context.Segment, FlowTable.Find(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name)));
 
     /// <summary>The snapshot that it was cloned from may have waited for this.</summary>
     private async Task PurgeBaseAsync(ulong id)

@@ -26,22 +26,34 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(name);
         try
         {
-            if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
             await LockPatientlyAsync(volume);
             bool isGone = false;
             try
             {
+                if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
                 var live = volume.Snapshots.Where(record => record.State == SnapshotState.Live).ToArray();
                 if (live.Length > 0 && !snapshots)
                     throw new ErrnoException(Errno.EBUSY, $"volume {name} has {live.Length} snapshots ({string.Join(", ", live.Take(5).Select(record => record.Name))}); delete them first, or with it: --snapshots");
-                foreach (var snapshot in live) await MarkDeletedAsync(volume, snapshot);
                 var root = volume.Root!;
+                await RefuseClonesAsync(root, live);
                 var entry = await Catalogue.FindAsync(root.Id) ?? await Catalogue.AddAsync(CatalogueRecord.Of(root, RecordState.Deleting));
-                entry = await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Deleting));
-                await _store.CommitAsync(volume, root with { IsDeleted = true });
+                try
+                {
+                    entry = await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Deleting));
+                    // Who clones records that first, and looks for our mark then.
+                    await RefuseClonesAsync(root, live);
+                    await _store.CommitAsync(volume, root with { IsDeleted = true });
+                }
+                catch (ErrnoException)
+                {
+                    // It is listed again, or removed.
+                    StartSettling();
+                    throw;
+                }
+
                 isGone = true;
                 await FreeNameAsync(name, root.Id);
-                StartRemoval(entry);
+                StartRemoval(entry, isHeld: false);
             }
             finally
             {
@@ -60,12 +72,16 @@ internal sealed partial class VolumeService
     internal async Task<VolumeRoot> RenameAsync(string name, string to, UInt128 identity)
     {
         if (name == to) throw new ErrnoException(Errno.EINVAL, $"volume {name} has that name already");
+        // Both names, in an order that all keep: nobody else makes a volume of the new one meanwhile.
+        bool isFirst = string.CompareOrdinal(to, name) < 0;
+        var target = isFirst ? await Table.EnterAsync(to) : null;
         try
         {
             return await ChangeAsync(name, async volume =>
             {
                 if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
                 var root = volume.Root!;
+                target ??= await Table.EnterAsync(to);
                 var (sector, existing) = await LookUpNameAsync(to);
                 if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already");
                 await SwapAsync(VolumeName.ObjectOf(to), sector, NameRecord.ToSector(root.Id, to), to, Errno.EEXIST);
@@ -79,8 +95,14 @@ internal sealed partial class VolumeService
         catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT && identity != 0)
         {
             // A replay: it has the other name already.
-            if (await FindDoneAsync(to, identity) is { } root) return root;
-            throw;
+            if (await FindDoneAsync(to, identity) is not { } root) throw;
+            await FreeNameAsync(name, root.Id);
+            await ListAsync(root);
+            return root;
+        }
+        finally
+        {
+            if (target != null) Table.Leave(target);
         }
     }
 
@@ -94,22 +116,41 @@ internal sealed partial class VolumeService
     /// <summary>Marks first, and looks for clones then: whoever clones at the same time does it the other way round, so that one of both sees the other.</summary>
     private async ValueTask MarkDeletedAsync(Volume volume, SnapshotRecord snapshot)
     {
+        // A refusal should change nothing, were it cut off.
+        await RefuseClonesAsync(volume.Root!, [snapshot]);
         int slot = volume.Slots.IndexOf(snapshot);
-        var root = volume.Root!;
         await _store.PutSnapshotAsync(volume, slot, snapshot with { State = SnapshotState.Deleting });
-        var clones = (await Catalogue.ReadAsync()).Where(entry =>
-            entry.Record.BaseVolume == root.Id && entry.Record.BaseSnapshot == snapshot.Number && entry.Record.State != RecordState.Deleting).ToArray();
-        if (clones.Length == 0) return;
-        await _store.PutSnapshotAsync(volume, slot, snapshot);
-        throw new ErrnoException(
-            Errno.EBUSY, $"snapshot {volume.Name}@{snapshot.Name} has {clones.Length} clones ({string.Join(", ", clones.Take(5).Select(entry => entry.Record.Name))}); flatten or delete them first");
+        try
+        {
+            await RefuseClonesAsync(volume.Root!, [snapshot]);
+        }
+        catch (ErrnoException)
+        {
+            await _store.PutSnapshotAsync(volume, slot, snapshot);
+            throw;
+        }
+    }
+
+    /// <exception cref="ErrnoException">EBUSY: one of the snapshots has clones. EIO: nobody knows.</exception>
+    private async ValueTask RefuseClonesAsync(VolumeRoot root, IReadOnlyList<SnapshotRecord> snapshots)
+    {
+        if (snapshots.Count == 0) return;
+        var entries = await Catalogue.ReadAsync();
+        foreach (var snapshot in snapshots)
+        {
+            var clones = entries.Where(entry => entry.Record.BaseVolume == root.Id && entry.Record.BaseSnapshot == snapshot.Number && entry.Record.State != RecordState.Deleting).ToArray();
+            if (clones.Length == 0) continue;
+            throw new ErrnoException(
+                Errno.EBUSY, $"snapshot {root.Name}@{snapshot.Name} has {clones.Length} clones ({string.Join(", ", clones.Take(5).Select(entry => entry.Record.Name))}); flatten or delete them first");
+        }
     }
 
     private async ValueTask<VolumeRoot?> FindDoneAsync(string name, UInt128 identity) =>
         await _store.ResolveAsync(name) is var id and not 0 && await _store.ReadRootAsync(id) is { } root && IsDone(root, identity) ? root : null;
 
-    private static void ForgetLock(Volume volume)
+    private void ForgetLock(Volume volume)
     {
+        _locks.Leave(volume, volume.LockedId);
         volume.LockUsers = 0;
         volume.Unload();
     }

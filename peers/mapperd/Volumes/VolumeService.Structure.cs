@@ -19,6 +19,9 @@ internal sealed partial class VolumeService
         var root = volume.Root!;
         if (IsDone(root, identity)) return root;
         if (volume.Find(snapshot) != null) throw new ErrnoException(Errno.EEXIST, $"snapshot {name}@{snapshot} exists already");
+        // Its user has flushed, unless that was a predecessor of whoever asks now.
+        if (volume.IsOpen && await _data.FlushAsync(volume.Flow) is var flushed and not 0)
+            throw new ErrnoException(flushed, $"volume {name}: no snapshot was made, the flush failed: {Errno.Describe(flushed)}");
         var directory = MapDirectory.Make(root.Id, NewId(), volume.Head.Directory.Chunks, volume.Head.Directory, root.Layer);
         await CommitHeadAsync(volume, directory, root with { Layer = NewLayer(), Parent = root.NextSnapshot, ChangedBy = identity }, KeepHead(volume, snapshot));
         return volume.Root!;
@@ -124,8 +127,7 @@ internal sealed partial class VolumeService
         root = root with { Generation = directory.Generation };
         if (kept != null)
         {
-            int slot = volume.Slots.IndexOf(null);
-            if (slot < 0) slot = volume.Slots.Count;
+            int slot = volume.FreeSlot();
             if (slot >= SnapshotRecord.MaxSlots) throw new ErrnoException(Errno.ENOSPC, $"volume {volume.Name} has {slot} snapshots, the most there can be; delete some");
             await _store.PutSnapshotAsync(volume, slot, kept);
             root = root with { NextSnapshot = kept.Number + 1, Slots = Math.Max(root.Slots, slot + 1) };

@@ -42,16 +42,25 @@ internal sealed partial class VolumeService
     internal int InFlight => _meta.InFlight + _data.InFlight;
 
     /// <summary>Opens for writing: the lock is taken, its epoch raised, and the map is as the store holds it. Again for the same segment: nothing happens.</summary>
-    internal async Task<Volume> OpenAsync(string name)
+    internal async Task<Volume> OpenAsync(string name, int opener)
     {
         var volume = await Table.EnterAsync(name);
         try
         {
-            if (volume.IsOpen && volume.IsLoaded) return volume;
-            if (volume.IsOpen) await ReloadAsync(volume);
-            else await LockPatientlyAsync(volume);
-            volume.IsOpen = true;
-            StartPurge(volume);
+            if (!volume.IsOpen || !volume.IsLoaded)
+            {
+                await LockPatientlyAsync(volume);
+                // As a predecessor's user had it open, it has the lock for that already.
+                if (volume.IsOpen) volume.LockUsers--;
+                volume.IsOpen = true;
+                _locks.MarkOpen(volume);
+                await ListAgainAsync(volume.Root!);
+                // What comes between two slices of a purge is not seen by it.
+                ForgetCursors(volume.Root!.Id);
+                StartPurge(volume);
+            }
+
+            volume.Opener = OpenerOf(opener);
             return volume;
         }
         finally
@@ -61,12 +70,14 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>Ends an OPEN for writing: everything is stable, and the lock is given back.</summary>
-    internal async Task CloseAsync(string name)
+    internal async Task CloseAsync(string name, bool isReplay = false)
     {
         var volume = await Table.EnterAsync(name);
         try
         {
-            if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here (any more): another host may have taken it over");
+            if (!volume.IsOpen && await WasOpenAsync(volume)) await ResumeAsync(volume);
+            if (!volume.IsOpen && isReplay) return;
+            if (!volume.IsOpen) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here (any more): another host may have taken it over");
             volume.IsOpen = false;
             try
             {
@@ -85,7 +96,7 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>The volume, open for writing, for a request of its map; opened by a predecessor if need be.</summary>
-    internal async ValueTask<Volume> ResumeAsync(string name, uint flow)
+    internal async ValueTask<Volume> ResumeAsync(string name, uint flow, int opener)
     {
         if (Table.Find(name) is { IsOpen: true, IsLoaded: true } found && found.Flow == flow) return found;
         var volume = await Table.EnterAsync(name);
@@ -93,9 +104,8 @@ internal sealed partial class VolumeService
         {
             if (volume is { IsOpen: true, IsLoaded: true } && volume.Flow == flow) return volume;
             if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here; open it");
-            if (volume.IsOpen) await ReloadAsync(volume);
-            else await LockAsync(volume);
-            volume.IsOpen = true;
+            await ResumeAsync(volume);
+            volume.Opener = OpenerOf(opener);
             if (volume.Flow != flow) throw new ErrnoException(Errno.EINVAL, $"volume {name}: the request's flow {flow} is not the volume's, {volume.Flow}");
             return volume;
         }
@@ -103,6 +113,15 @@ internal sealed partial class VolumeService
         {
             Table.Leave(volume);
         }
+    }
+
+    /// <summary>Under the gate: the volume as the store holds it, with the lock, for those who have it open.</summary>
+    private async ValueTask ResumeAsync(Volume volume)
+    {
+        await LockAsync(volume);
+        if (volume.IsOpen) volume.LockUsers--;
+        volume.IsOpen = true;
+        StartPurge(volume);
     }
 
     /// <summary>Root, snapshots and map as they are: in memory where this host has the lock, else read now.</summary>
@@ -162,8 +181,11 @@ internal sealed partial class VolumeService
     /// <summary>Takes the lock, or keeps it, and reads everything anew.</summary>
     private async ValueTask ReloadAsync(Volume volume)
     {
+        // What is written under the map as it was is not in what is read meanwhile.
+        while (volume.Copies.Count > 0 || volume.Writer is { IsIdle: false }) await _context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
         await _store.LoadAsync(volume);
         ulong id = volume.Root!.Id;
+        bool wasOpen = _locks.IsMarkedOpen(Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes), id);
         ulong epoch = await _locks.AcquireAsync(volume, id);
         try
         {
@@ -172,6 +194,9 @@ internal sealed partial class VolumeService
             _store.Chunks.ForgetLayer(volume.Root.Layer);
             if (volume.Root.Epoch != epoch) await _store.CommitAsync(volume, volume.Root with { Epoch = epoch });
             volume.Writer = new EntryWriter(volume, _store);
+            volume.LockedId = id;
+            // Open since before this process: its user goes on, and will close it.
+            if (!volume.IsOpen && wasOpen) (volume.IsOpen, volume.LockUsers) = (true, volume.LockUsers + 1);
         }
         catch (ErrnoException)
         {
@@ -188,9 +213,8 @@ internal sealed partial class VolumeService
             return;
         }
 
-        ulong id = volume.Root?.Id ?? await IdOfAsync(volume);
-        if (orThrow) await _locks.ReleaseAsync(volume, id);
-        else await GiveBackAsync(volume, id);
+        if (orThrow) await _locks.ReleaseAsync(volume, volume.LockedId);
+        else await GiveBackAsync(volume, volume.LockedId);
         volume.LockUsers = 0;
         volume.Unload();
     }
@@ -207,12 +231,30 @@ internal sealed partial class VolumeService
         }
     }
 
-    private async ValueTask<ulong> IdOfAsync(Volume volume) => NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(volume.Name), $"volume {volume.Name}"), volume.Name);
-
     private async ValueTask<bool> WasOpenAsync(Volume volume)
     {
         uint flow = Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes);
-        return flow != 0 && await _store.ResolveAsync(volume.Name) is var id and not 0 && _locks.WasOpen(flow, id);
+        return flow != 0 && await _store.ResolveAsync(volume.Name) is var id and not 0 && _locks.IsMarkedOpen(flow, id);
+    }
+
+    private unsafe (int, uint) OpenerOf(int port) => (port, Volatile.Read(ref _context.Segment.PortAt(port)->Generation));
+
+    /// <summary>Whoever opened it lives, and may write to it.</summary>
+    private bool IsInUse(Volume volume) =>
+        volume.Opener.Port > 0 && OpenerOf(volume.Opener.Port) == volume.Opener && Xseg.Ports.PortTable.IsAlive(_context.Segment, volume.Opener.Port);
+
+    /// <summary>Gives back what nobody uses; what is in use stays this segment's, and a successor goes on with it.</summary>
+    internal async ValueTask StopAsync()
+    {
+        foreach (var volume in Table.All.Where(volume => volume.IsOpen && !IsInUse(volume)).ToArray()) await CloseAsync(volume.Name);
+    }
+
+    /// <summary>Background work rests, but not when it is to end.</summary>
+    private async ValueTask RestAsync(TimeSpan delay)
+    {
+        long until = _context.Reactor.Now + delay.Ticks * 100;
+        while (!IsStopping && _context.Reactor.Now is var now && now < until)
+            await _context.Reactor.Delay(TimeSpan.FromTicks(Math.Min((until - now) / 100 + 1, TimeSpan.TicksPerMillisecond * 20)));
     }
 
     /// <summary>

@@ -10,6 +10,8 @@ namespace Archipelago.Mapperd.Volumes;
 /// <summary>Reads volumes from the store, and commits their roots. Failures are <see cref="ErrnoException"/>s.</summary>
 internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore chunks)
 {
+    private const int ReadBytes = 64 << 10;
+
     internal ChunkStore Chunks => chunks;
     internal ObjectIo Meta => meta;
 
@@ -115,15 +117,18 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
     {
         if (root.Slots == 0) return;
         var bytes = new byte[root.Slots * Sector.Bytes];
-        var (status, _) = await meta.ReadAsync(VolumeRoot.ObjectOf(root.Id), Sector.Bytes, bytes);
+        int status = 0;
+        // Not all at once: the peer's share of pages is small.
+        for (int at = 0; status == 0 && at < bytes.Length; at += ReadBytes)
+            (status, _) = await meta.ReadAsync(VolumeRoot.ObjectOf(root.Id), (ulong)(Sector.Bytes + at), bytes.AsMemory(at, Math.Min(ReadBytes, bytes.Length - at)));
         if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: the records of its snapshots cannot be read: {Errno.Describe(status)}");
         for (int slot = 0; slot < root.Slots; slot++)
         {
             var record = SnapshotRecord.Read(bytes.AsSpan(slot * Sector.Bytes, Sector.Bytes), root, out string? why);
             if (why != null)
             {
-                volume.Faults.Add($"snapshot record {slot}, sector {slot + 1} of object v.{root.Id:x16}, {why}");
-                context.Log.LogError("volume {Volume}: {Fault}; it is left alone", volume.Name, volume.Faults[^1]);
+                volume.Faults[slot] = $"snapshot record {slot}, sector {slot + 1} of object v.{root.Id:x16}, {why}";
+                context.Log.LogError("volume {Volume}: {Fault}; it is left alone", volume.Name, volume.Faults[slot]);
             }
 
             // What was never committed is a free place.

@@ -1,0 +1,103 @@
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Volumes;
+using Archipelago.Xseg;
+
+namespace Archipelago.Mapperd.Tests;
+
+/// <summary>A rig and what it should hold.</summary>
+internal sealed class World(Rig rig)
+{
+    internal Rig Rig => rig;
+    internal State State { get; set; } = new();
+    /// <summary>Volumes that the client has open for writing, and their flows.</summary>
+    internal Dictionary<string, uint> Open { get; } = new(StringComparer.Ordinal);
+
+    internal void Run(Op op)
+    {
+        int expected = State.Apply(op);
+        int status = Send(op).Status;
+        Assert.True(expected == status, $"{op}: status {status}, expected {expected}");
+    }
+
+    internal Answer Send(Op op) => rig.ClientNode.Run(() => SendAsync(op));
+
+    internal Task<Answer> SendAsync(Op op) => op.Data != null
+        ? rig.Client.Write("volumes", op.Name, Open.GetValueOrDefault(op.Name), op.Offset, op.Data, op.Flags)
+        : rig.Client.Do("volumes", op.Code, op.Name, op.IsData ? Open.GetValueOrDefault(op.Name) : 0, op.Offset, op.Length, op.Flags, op.Source);
+
+    internal void OpenForWriting(string name) => Open[name] = rig.Open(name);
+
+    internal void Close(string name)
+    {
+        Assert.Equal(0, rig.Do(XsegOp.Close, name).Status);
+        Open.Remove(name);
+    }
+
+    /// <summary>Everything that was answered is stable.</summary>
+    internal void Flush()
+    {
+        foreach (var (name, flow) in Open) Assert.Equal(0, rig.Do(XsegOp.Flush, name, flow).Status);
+    }
+
+    /// <summary>Null if the store holds what <paramref name="state"/> says, else the first difference.</summary>
+    internal string? Difference(State state)
+    {
+        string names = string.Concat(state.Disks.Keys.Select(name => name + "\n")), list = rig.List();
+        if (names != list) return $"listed {list.Replace('\n', ' ')}, expected {names.Replace('\n', ' ')}";
+        foreach (var (name, disk) in state.Disks)
+        {
+            var known = Snapshots(name);
+            if (!known.SequenceEqual(disk.Snapshots.Keys)) return $"{name} has snapshots {string.Join(' ', known)}, expected {string.Join(' ', disk.Snapshots.Keys)}";
+            if (Compare(name, disk.Data, Open.GetValueOrDefault(name)) is { } head) return head;
+            foreach (var (snapshot, data) in disk.Snapshots)
+                if (Compare($"{name}@{snapshot}", data, 0) is { } kept) return kept;
+        }
+
+        return null;
+    }
+
+    internal void Verify()
+    {
+        string? difference = Difference(State);
+        Assert.True(difference == null, difference);
+    }
+
+    internal Collection Collect(bool dryRun = false) => rig.MapperdNode.Run(() => rig.Mapperd.Volumes.CollectAsync(dryRun));
+
+    /// <summary>Deletes all volumes, those that are cloned from others first; then nothing is left.</summary>
+    internal void DeleteAll(bool collects = false)
+    {
+        foreach (string name in Open.Keys.ToArray()) Close(name);
+        while (State.Disks.Count > 0)
+        {
+            string leaf = State.Disks.First(disk => !disk.Value.Snapshots.Keys.Any(snapshot => State.HasClones(disk.Value, snapshot))).Key;
+            Run(Op.Delete(leaf, force: true));
+        }
+
+        rig.UntilIdle();
+        if (collects) Collect();
+        Assert.Empty(rig.Objects());
+    }
+
+    private string[] Snapshots(string name) => rig.MapperdNode.Run(async () =>
+        (await rig.Mapperd.Volumes.LookAsync(name)).Snapshots.Where(one => one.State == SnapshotState.Live).Select(one => one.Name).Order(StringComparer.Ordinal).ToArray());
+
+    private string? Compare(string name, byte[] expected, uint flow)
+    {
+        bool opens = flow == 0;
+        if (opens)
+        {
+            var opened = rig.Do(XsegOp.Open, name, flags: RequestFlags.ReadOnly);
+            if (opened.Status != 0) return $"{name} cannot be opened: {opened.Status}";
+            flow = opened.Flow;
+        }
+
+        ulong size = rig.Do(XsegOp.Info, name).Serviced;
+        var read = size == (ulong)expected.Length ? rig.Read(name, flow, 0, size) : null;
+        if (opens) Assert.Equal(0, rig.Do(XsegOp.Close, name, flags: RequestFlags.ReadOnly).Status);
+        if (read == null) return $"{name} has {size} bytes, expected {expected.Length}";
+        if (read.Status != 0) return $"{name} cannot be read: {read.Status}";
+        int at = expected.AsSpan().CommonPrefixLength(read.Data);
+        return at == expected.Length ? null : $"{name} differs from byte {at} (object {at / Rig.ObjectSize}) on: {read.Data[at]:x2} instead of {expected[at]:x2}";
+    }
+}
