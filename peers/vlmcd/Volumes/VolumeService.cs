@@ -123,7 +123,7 @@ internal sealed partial class VolumeService
     /// <summary>The next request of those who only read it finds it as it is now.</summary>
     internal async ValueTask ForgetAsync(Volume readers)
     {
-        await Table.EnterAsync(readers.Key);
+        readers = await Table.EnterAsync(readers.Key);
         try
         {
             if (!readers.IsLoaded) return;
