@@ -34,6 +34,8 @@ internal sealed class Volume(string name, IReactor reactor)
     internal int LockUsers { get; set; }
     /// <summary>Opened for writing by vlmcd.</summary>
     internal bool IsOpen { get; set; }
+    /// <summary>An operator keeps the lock, whether anybody opens the volume or not.</summary>
+    internal bool IsKept { get; set; }
     internal uint Flow { get; set; }
     /// <summary>When the lease was last renewed, by the reactor's clock.</summary>
     internal long Renewed { get; set; }

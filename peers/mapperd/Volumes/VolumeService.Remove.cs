@@ -27,6 +27,7 @@ internal sealed partial class VolumeService
         try
         {
             if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+            if (volume.IsKept) throw Kept(name);
             await LockPatientlyAsync(volume);
             bool isGone = false;
             try
@@ -65,6 +66,9 @@ internal sealed partial class VolumeService
             return await ChangeAsync(name, async volume =>
             {
                 if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+                if (volume.IsKept) throw Kept(name);
+                // Background work goes by the name, and would give the lock back that whoever opens the new name has.
+                if (volume.LockUsers > 1) throw new ErrnoException(Errno.EAGAIN, $"volume {name}: a snapshot of it is being removed, or it is being flattened; try again in a while");
                 var root = volume.Root!;
                 var (sector, existing) = await LookUpNameAsync(to);
                 if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already");
@@ -104,6 +108,8 @@ internal sealed partial class VolumeService
         throw new ErrnoException(
             Errno.EBUSY, $"snapshot {volume.Name}@{snapshot.Name} has {clones.Length} clones ({string.Join(", ", clones.Take(5).Select(entry => entry.Record.Name))}); flatten or delete them first");
     }
+
+    private static ErrnoException Kept(string name) => new(Errno.EBUSY, $"volume {name} is locked here; `archipelago volume unlock {name}` first");
 
     private async ValueTask<VolumeRoot?> FindDoneAsync(string name, UInt128 identity) =>
         await _store.ResolveAsync(name) is var id and not 0 && await _store.ReadRootAsync(id) is { } root && IsDone(root, identity) ? root : null;

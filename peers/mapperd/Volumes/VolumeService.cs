@@ -109,6 +109,8 @@ internal sealed partial class VolumeService
         if (Table.Find(name) is { IsLocked: true, IsLoaded: true } known) return known;
         var seen = new Volume(name, _context.Reactor);
         await _store.LoadAsync(seen);
+        // Another host may have changed them since they were read.
+        _store.Chunks.ForgetLayer(seen.Root!.Layer);
         return seen;
     }
 

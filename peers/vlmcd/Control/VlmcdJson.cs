@@ -21,7 +21,10 @@ public sealed record VolumeCreate(string? Name, ulong Size, int? ObjectSize = nu
 /// <param name="Snapshot">A snapshot to make.</param>
 /// <param name="Rollback">A snapshot to go back to.</param>
 /// <param name="Flatten">Copy what is shared with the snapshot that it was cloned from.</param>
-public sealed record VolumeChange(ulong? Size = null, string? Name = null, string? Snapshot = null, string? Rollback = null, bool Flatten = false);
+/// <param name="Open">Open it without a gateway, <c>write</c> or <c>read</c>, until it is closed or vlmcd ends.</param>
+/// <param name="Close">End such an open, or what a vlmcd that died has left open.</param>
+public sealed record VolumeChange(
+    ulong? Size = null, string? Name = null, string? Snapshot = null, string? Rollback = null, bool Flatten = false, string? Open = null, bool Close = false);
 
 /// <summary>A volume or snapshot that gateways of this host have open.</summary>
 /// <param name="Name">Name.</param>
