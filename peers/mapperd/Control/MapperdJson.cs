@@ -54,8 +54,9 @@ public sealed record RemovalInfo(int Versions, WorkDone? Work);
 /// <param name="LeaseSeconds">How long the holder may be silent before another host may take the lock.</param>
 /// <param name="Epoch">Rises with each new holder.</param>
 /// <param name="Fault">Why it is unknown.</param>
+/// <param name="Kept">This host keeps it by `volume lock`, whoever has the volume open.</param>
 public sealed record LockInfo(
-    string State, string? Owner = null, string? Address = null, DateTimeOffset? Since = null, DateTimeOffset? Renewed = null, double? LeaseSeconds = null, ulong? Epoch = null, string? Fault = null);
+    string State, string? Owner = null, string? Address = null, DateTimeOffset? Since = null, DateTimeOffset? Renewed = null, double? LeaseSeconds = null, ulong? Epoch = null, string? Fault = null, bool Kept = false);
 
 /// <summary>The answer of <c>GET /v1/volumes</c>.</summary>
 /// <param name="Volumes">Sorted by name.</param>

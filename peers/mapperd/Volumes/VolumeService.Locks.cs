@@ -57,7 +57,7 @@ internal sealed partial class VolumeService
     {
         var record = await _locks.ReadAsync(id);
         if (Table.Find(name) is not { IsLocked: true } volume) return record;
-        return record with { State = volume.IsOpen ? "open" : volume.IsKept ? "kept" : "busy" };
+        return record with { State = volume.IsOpen ? "open" : volume.IsKept ? "kept" : "busy", Kept = volume.IsKept };
     }
 
     private async ValueTask<ErrnoException> NotKeptAsync(Volume volume)

@@ -22,7 +22,10 @@ internal static class ImageImport
         var image = await QemuImg.InspectAsync(file, invocation.Get("--format"), transfer.Token);
         if (image.Backing is { } backing && !invocation.Has("--backing"))
             throw new ErrnoException(Errno.EPERM, $"{file}: the image refers to another file, {backing}, which would be read, too; say --backing if that is meant, or --format raw if this is a raw image");
+        // qemu takes what a part of such an image has in its backing file for zeros (7.2): all of it at once.
+        if (image.Backing != null) step = image.Size;
         if (image.Size == 0) throw new ErrnoException(Errno.EINVAL, $"{file}: the image is empty, and a volume has at least 512 bytes");
+        string Node(long offset, long length) => image.Backing == null ? QemuImg.NodeOf(file, image.Format, offset, length) : QemuImg.WholeNode(file, image.Format);
         var export = await NbdExport.FindAsync(invocation, name);
         string notes = Common.StateOf(invocation).File($"import.{name}");
         var facts = new FileInfo(file);
@@ -32,8 +35,8 @@ internal static class ImageImport
         try
         {
             state = await transfer.CopyAsync(
-                state, notes, step, old is null, (offset, length) => QemuImg.NodeOf(file, image.Format, offset, length), export.Node, () => FlushAsync(invocation, name, transfer.Token));
-            if (verifies) await transfer.CompareAsync(state.Size, step, (offset, length) => QemuImg.NodeOf(file, image.Format, offset, length), export.Node);
+                state, notes, step, old is null, Node, export.Node, () => FlushAsync(invocation, name, transfer.Token));
+            if (verifies) await transfer.CompareAsync(state.Size, step, Node, export.Node);
         }
         catch (Exception e) when (e is ErrnoException or OperationCanceledException)
         {

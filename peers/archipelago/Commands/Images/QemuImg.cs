@@ -35,6 +35,9 @@ internal static class QemuImg
     internal static string RawNode(string file, long offset, long length) =>
         $"driver=raw,offset={offset},size={length},file.driver=file,file.filename={Escape(Path.GetFullPath(file))}";
 
+    /// <summary>A whole image.</summary>
+    internal static string WholeNode(string file, string format) => $"driver={format},file.driver=file,file.filename={Escape(Path.GetFullPath(file))}";
+
     internal static string NodeOf(string file, string format, long offset, long length) =>
         format == "raw" ? RawNode(file, offset, length) : FileNode(file, format, offset, length);
 

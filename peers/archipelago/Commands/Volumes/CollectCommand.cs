@@ -41,7 +41,7 @@ internal static class CollectCommand
                     progress.Report(item);
                 }, cancel);
         }
-        catch (ErrnoException e) when (e.Errno == Errno.ENOENT && e.Message.Contains("HTTP status 404", StringComparison.Ordinal))
+        catch (ErrnoException e) when (e.Errno == Errno.ENOENT && e.Message.Contains("/v1/gc", StringComparison.Ordinal))
         {
             throw new ErrnoException(Errno.ENOSYS, "the mapperd that runs has no collector: it is of an older build; start this one (`archipelago version`)", e);
         }

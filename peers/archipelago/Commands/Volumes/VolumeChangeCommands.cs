@@ -14,6 +14,13 @@ internal static class VolumeChangeCommands
 {
     internal static IEnumerable<CliCommand> Table(CliOption[] client) =>
     [
+        new("volume create", "create a volume")
+        {
+            Arguments = [Name, Size],
+            Options = [.. client, new("--object-size", "SIZE", "Size of its objects, a power of two from 4k to 4M. Default: what [mapperd] says.")],
+            Run = CreateAsync,
+            Examples = ["archipelago volume create vm1 20G"],
+        },
         new("volume info", "show a volume or snapshot, who has it open, and how to attach to it")
         {
             Description =
@@ -24,13 +31,6 @@ internal static class VolumeChangeCommands
             Arguments = [Either],
             Options = client,
             Run = (invocation, cancel) => VolumeInfoView.ShowAsync(invocation, EitherOf(invocation), cancel),
-        },
-        new("volume create", "create a volume")
-        {
-            Arguments = [Name, Size],
-            Options = [.. client, new("--object-size", "SIZE", "Size of its objects, a power of two from 4k to 4M. Default: what [mapperd] says.")],
-            Run = CreateAsync,
-            Examples = ["archipelago volume create vm1 20G"],
         },
         new("volume resize", "change the size of a volume")
         {

@@ -8,8 +8,8 @@ internal static class VolumeCommands
     internal static IEnumerable<CliCommand> Table(CliOption[] client) =>
     [
         new("volume", "volumes: the virtual disks"),
-        .. VolumeListCommand.Table(client),
         .. VolumeChangeCommands.Table(client),
+        .. VolumeListCommand.Table(client),
         .. SnapshotCommands.Table(client),
         .. LockCommands.Table(client),
         .. InspectCommands.Table(client),

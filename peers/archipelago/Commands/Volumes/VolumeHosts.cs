@@ -13,9 +13,24 @@ namespace Archipelago.Cli.Commands.Volumes;
 /// <summary>The processes that know of volumes: mapperd what there is, vlmcd what is open, the gateways how it is reached.</summary>
 internal static class VolumeHosts
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2), LongLimit = TimeSpan.FromHours(24);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2), LongLimit = TimeSpan.FromHours(24), ReadLimit = TimeSpan.FromSeconds(45);
 
-    internal static Task<T> AskMapperdAsync<T>(Invocation invocation, Func<ControlClient, Task<T>> ask) => Common.AskHostAsync(invocation, "mapperd", ask, Limit);
+    internal static async Task<T> AskMapperdAsync<T>(Invocation invocation, Func<ControlClient, Task<T>> ask)
+    {
+        bool isAsked = false;
+        try
+        {
+            return await Common.AskHostAsync(invocation, "mapperd", client =>
+            {
+                isAsked = true;
+                return ask(client);
+            }, ReadLimit);
+        }
+        catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT && isAsked)
+        {
+            throw new ErrnoException(e.Errno, $"mapperd is alive, and does not answer within {ReadLimit.TotalSeconds:0} s: its store does not answer it; see `archipelago status`", e);
+        }
+    }
 
     /// <summary>What changes a volume goes to vlmcd, which brings its I/O to rest.</summary>
     internal static Task<T> AskChangerAsync<T>(Invocation invocation, Func<ControlClient, Task<T>> ask, bool isLong = false) =>

@@ -37,7 +37,7 @@ internal static class VolumeInfoView
         { State: "unknown" } => $"unknown: {state.Fault}",
         _ => (state.State switch
         {
-            "open" => "this host has it open",
+            "open" => state.Kept ? "this host has it open, and keeps it (`volume lock`)" : "this host has it open",
             "kept" => "kept by this host (`volume lock`)",
             "busy" => "this host is at work on it",
             _ => "another host has it",
