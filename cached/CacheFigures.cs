@@ -23,6 +23,8 @@ public sealed class CacheFigures
     public long WrittenBytes => (_peer.Store?.WrittenPages ?? 0) << 12;
     /// <summary>Dirty bytes whose entries are damaged: neither read nor destaged.</summary>
     public long QuarantinedBytes => (_peer.Store?.LostPages ?? 0) << 12;
+    /// <summary>Dirty bytes that INVALIDATE has forgotten.</summary>
+    public long InvalidatedDirtyBytes => _peer.Invalidation?.DirtyBytes ?? 0;
     /// <summary>Writes to the blocker.</summary>
     public long DestageWrites => _peer.Destager?.Writes ?? 0;
     /// <summary>Bytes that they carried.</summary>

@@ -27,8 +27,8 @@ public sealed record CacheFlow(
 /// <summary>Body of <c>PUT /v1/cache/policy</c>.</summary>
 /// <param name="Volume">Volume.</param>
 /// <param name="Policy">writeback, writethrough, off or default.</param>
-/// <param name="SafeUntilFlush">Write-back only after the guest's first flush; null is yes.</param>
-public sealed record CachePolicyChange(string Volume, string Policy, bool? SafeUntilFlush = null);
+/// <param name="SafeUntilFlush">Write-back only after the guest's first flush.</param>
+public sealed record CachePolicyChange(string Volume, string Policy, bool SafeUntilFlush = true);
 
 /// <summary>Body of <c>POST /v1/cache/flush</c>: one volume, or all.</summary>
 public sealed record CacheFlush(string? Volume = null);
@@ -89,12 +89,12 @@ public sealed partial class CachedPeer : IControlEndpoints
         return Collect();
     }
 
-    private unsafe void SetPolicy(uint flow, CachePolicy policy, bool? safe)
+    private unsafe void SetPolicy(uint flow, CachePolicy policy, bool safe)
     {
         var entry = Context.Segment.FlowAt(flow);
         Shared.Store(ref entry->Policy, (byte)policy);
         // Who wants it unsafe says so each time: it must not stay behind from a policy of long ago.
-        Shared.Store(ref entry->SafeUntilFlush, (safe ?? true) ? (byte)1 : (byte)0);
+        Shared.Store(ref entry->SafeUntilFlush, safe ? (byte)1 : (byte)0);
     }
 
     private uint FlowNamed(string? volume)
@@ -111,11 +111,11 @@ public sealed partial class CachedPeer : IControlEndpoints
         var passing = _destager.Passing;
         var dirty = _store.Flows.SelectMany(flow => flow.Dirty()).Select(of => of.Failures > 0 ? of.DirtyFrom : of.DirtySince);
         return new CacheStatistics(
-            Bytes(Options.Pages), Bytes(_store.Buckets.Count), Bytes(_store.DirtyPages), Bytes(_store.WrittenPages), Bytes(Context.Port.Limbo.Count),
+            Bytes(Options.Pages), Figures.CachedBytes, Figures.DirtyBytes, Figures.WrittenBytes, Bytes(Context.Port.Limbo.Count),
             Bytes(Context.Port.Pages.Count), _store.Objects.Count, _store.Buckets.Bytes,
-            _store.Flows.Sum(flow => flow.Hits), _store.Flows.Sum(flow => flow.Misses), _store.Flows.Sum(flow => flow.Writes), _store.Evictions,
-            _destager.Writes, Bytes(_destager.PagesWritten), _destager.Failures, _destager.WritesInFlight,
-            Since(dirty.Concat(passing.Select(of => of.DirtyFrom))), Since(passing.Select(of => of.PassSince)), Bytes(_store.LostPages), _store.DamagedPages, _store.DamagedObjects, [.. _store.Flows.Where(flow => flow.Index != 0).Select(Describe)]);
+            Figures.Hits, Figures.Misses, Figures.Writes, Figures.Evictions,
+            Figures.DestageWrites, Figures.DestagedBytes, Figures.DestageErrors, (int)Figures.DestageInFlight,
+            Since(dirty.Concat(passing.Select(of => of.DirtyFrom))), Since(passing.Select(of => of.PassSince)), Figures.QuarantinedBytes, _store.DamagedPages, _store.DamagedObjects, [.. _store.Flows.Where(flow => flow.Index != 0).Select(Describe)]);
     }
 
     private unsafe CacheFlow Describe(FlowState flow)

@@ -8,8 +8,8 @@ namespace Archipelago.Cached;
 
 /// <summary>
 /// The cache peer: buckets of objects in RAM, between whoever sends object requests and a blocker. Hits are answered at once,
-/// without copying; everything else goes through <see cref="ReadPath"/>, <see cref="WritePath"/>, <see cref="FlushPath"/> or
-/// <see cref="ObjectOps"/>. All state that matters is in the segment: a killed cache comes back warm, with its dirty pages.
+/// without copying; everything else goes through <see cref="ReadPath"/>, <see cref="WritePath"/>, <see cref="FlushPath"/>,
+/// <see cref="CopyPath"/> or <see cref="ObjectOps"/>. All state that matters is in the segment: a killed cache comes back warm, with its dirty pages.
 /// </summary>
 public sealed partial class CachedPeer(CachedOptions options) : Peer
 {
@@ -19,6 +19,8 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
     private WritePath _writes = null!;
     private FlushPath _flushes = null!;
     private ObjectOps _objects = null!;
+    private CopyPath _copies = null!;
+    private Invalidation _invalidation = null!;
 
     /// <summary>Options that the peer was made with.</summary>
     public CachedOptions Options { get; } = options;
@@ -30,6 +32,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
     internal Destager Destager => _destager;
     internal FlushPath Flushes => _flushes;
     internal ObjectOps ObjectOps => _objects;
+    internal Invalidation? Invalidation => _invalidation;
 
     /// <inheritdoc/>
     public override ValueTask StartAsync()
@@ -40,7 +43,10 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         var room = new Room(Context, _store, _destager);
         _flushes = new FlushPath(Context, _store, _destager, blocks);
         _objects = new ObjectOps(Context, _store, _destager, _flushes, room, blocks);
-        _reads = new ReadPath(Context, _store, room, _objects, blocks);
+        var sharing = new Sharing(_store, _objects, _flushes);
+        _copies = new CopyPath(Context, _store, _objects, sharing, _flushes, new PageCopies(Context, _store, _objects, room, blocks), blocks);
+        _invalidation = new Invalidation(Context, _store, _objects);
+        _reads = new ReadPath(Context, _store, _objects, sharing, new FillPath(Context, _store, room, blocks));
         _writes = new WritePath(Context, _store, _destager, room, _flushes, _objects);
         new Recovery(Context, _store).Run();
         _destager.Start();
@@ -60,7 +66,8 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         XsegOp.Info => _objects.InfoAsync(request),
         XsegOp.Discard or XsegOp.WriteZeroes or XsegOp.Truncate or XsegOp.Delete => _objects.ChangeAsync(request),
         XsegOp.Hash => _objects.HashAsync(request),
-        XsegOp.Copy => _objects.CopyAsync(request),
+        XsegOp.Copy => _copies.HandleAsync(request),
+        XsegOp.Invalidate => _invalidation.HandleAsync(request),
         XsegOp.Acquire => _objects.ForwardAsync(request, SlotUse.Wait),
         XsegOp.Release => _objects.ReleaseAsync(request),
         _ => new ValueTask<int>(XsegErrno.ENOTSUP),

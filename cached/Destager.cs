@@ -155,8 +155,11 @@ internal sealed partial class Destager
 
     private CachedObject? NextDue(FlowState flow)
     {
+        if (flow.Oldest == null) return null;
         long now = _context.Reactor.Now;
-        for (var candidate = flow.Oldest; candidate != null && _pace.IsDue(candidate); candidate = candidate.Newer)
+        long due = _pace.DueSince(flow);
+        // How soon it may be tried again after a failure is not a matter of its age.
+        for (var candidate = flow.Oldest; candidate != null && (candidate.Failures > 0 || candidate.DirtySince <= due); candidate = candidate.Newer)
             if (!candidate.InPass && !candidate.Exclusive && candidate.RetryAt <= now) return candidate;
         return null;
     }

@@ -5,7 +5,7 @@ namespace Archipelago.Cached;
 
 /// <summary>
 /// What the pages say of the object table after a restart, where an entry may be damaged: which entries they name, and whether they agree with
-/// its flow and its owner. One pass over the page table, which is only read.
+/// its flow and its owner; and which pages are this cache's. One pass over the page table, which is only read.
 /// </summary>
 internal sealed unsafe class EntryEvidence
 {
@@ -25,6 +25,9 @@ internal sealed unsafe class EntryEvidence
         NeededElsewhere = 8,
     }
 
+    /// <summary>Pages that this cache has.</summary>
+    internal readonly List<uint> Pages = [];
+
     private readonly Segment _segment;
     private readonly Says[] _said;
 
@@ -35,7 +38,9 @@ internal sealed unsafe class EntryEvidence
         {
             var entry = *segment.PageAt(page);
             var word = new PageWord(entry.Word);
-            if (word.State != PageState.Cache || entry.Object == 0 || entry.Object >= (uint)_said.Length || !IsEvidence(entry)) continue;
+            if (word.State != PageState.Cache) continue;
+            if (word.Owner == (uint)port) Pages.Add(page);
+            if (entry.Object == 0 || entry.Object >= (uint)_said.Length || !IsEvidence(entry)) continue;
             var of = segment.ObjectAt(entry.Object);
             ref var said = ref _said[entry.Object];
             if (word.Owner == (of->Word >> 8 & 0xFF)) said |= Says.OwnerAgrees;

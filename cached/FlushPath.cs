@@ -16,9 +16,6 @@ internal sealed class FlushPath
 {
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250);
 
-    /// <summary>Of <see cref="FlowEntry.FlushOwed"/>: a FLUSH has said it, but perhaps nobody has heard.</summary>
-    private const byte Told = 2;
-
     private readonly PeerContext _context;
     private readonly Store _store;
     private readonly Destager _destager;
@@ -46,20 +43,21 @@ internal sealed class FlushPath
         uint flow = request.Flow;
         Flushes++;
         if (flow == 0) return FlushAllAsync();
-        if ((request.Flags & RequestFlags.Housekeeping) == 0) NoteUserFlush(flow);
-        return (request.Flags & RequestFlags.Housekeeping) == 0 ? FlushForUserAsync(_store.FlowOf(flow), request.Attempts > 0) : FlushAsync(_store.FlowOf(flow));
+        if ((request.Flags & RequestFlags.Housekeeping) != 0) return FlushAsync(_store.FlowOf(flow));
+        NoteUserFlush(flow);
+        return FlushForUserAsync(_store.FlowOf(flow), request.Attempts > 0);
     }
 
     /// <summary>Also tells, once, what earlier FLUSHes of ours have lost. Users' FLUSHes that run beside each other all hear of it, and replays of one.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     private async ValueTask<int> FlushForUserAsync(FlowState flow, bool isReplay)
     {
-        if (Owed(flow) == Told && !isReplay) SetOwed(flow, 0);
+        if (Owed(flow) == FlowEntry.OwedTold && !isReplay) SetOwed(flow, 0);
         long losses = flow.LossesTold;
         int status = await FlushAsync(flow);
         bool owed = Owed(flow) != 0 || flow.Losses != losses;
         flow.LossesTold = flow.Losses;
-        if (owed) SetOwed(flow, Told);
+        if (owed) SetOwed(flow, FlowEntry.OwedTold);
         return status == 0 && owed ? XsegErrno.EIO : status;
     }
 

@@ -20,6 +20,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     {
         var entry = context.Segment.FlowAt(flow);
         if (entry == null) return CachePolicy.WriteThrough;
+        if (entry->Uncached != 0) return CachePolicy.Off;
         var policy = (CachePolicy)entry->Policy;
         if (policy is CachePolicy.Default or > CachePolicy.Off) policy = store.Options.DefaultPolicy;
         if (policy != CachePolicy.WriteBack) return policy;
@@ -98,49 +99,6 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         return 0;
     }
 
-    /// <summary>COPY: the source is brought down first, then the blocker copies.</summary>
-    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    internal async ValueTask<int> CopyAsync(Request request)
-    {
-        var sourceHash = Hash128.Of(request.Source);
-        if (sourceHash == request.Hash) return XsegErrno.EINVAL;
-        var (target, status) = await FindOrAddAsync(request);
-        if (target == null) return status;
-        if (!Store.IsNamed(request, target)) return context.BadRequest();
-        target.Users++;
-        var source = store.FindNamed(sourceHash, request.Source, request.Flow, out status);
-        if (source != null) source.Users++;
-        // Always in the order of the names' hashes: two copies between two objects must not wait for each other.
-        bool sourceFirst = sourceHash.Low < request.Hash.Low;
-        if (source != null && sourceFirst) status = await HoldAsync(source);
-        int next = await HoldAsync(target);
-        if (status == 0) status = next;
-        if (source != null && !sourceFirst)
-        {
-            next = await HoldAsync(source);
-            if (status == 0) status = next;
-        }
-
-        if (status == 0 && source is { LostPages: > 0 }) status = XsegErrno.EIO;
-        // Before anything of the target is made dirty for it: zeros that are cached beyond its end would make it longer.
-        if (status == 0) status = await AskSourceAsync(request, sourceHash);
-        long failures = store.FlowOf(request.Flow).FlushFailures;
-        if (status == 0) status = await ForwardOverAsync(request, target, 0, RequestSlot.MaxData);
-        if (status == 0)
-        {
-            store.Drop(target, 0, RequestSlot.MaxData);
-            store.SetExists(target, Existence.Yes);
-            if ((request.Reply & ReplyFlags.Stable) == 0) store.NoteAround(store.FlowOf(request.Flow), failures);
-        }
-
-        target.Users--;
-        Leave(target);
-        if (source == null) return status;
-        source.Users--;
-        Leave(source);
-        return status;
-    }
-
     /// <summary>RELEASE: nothing of the flow may come later than the lock goes.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
     internal async ValueTask<int> ReleaseAsync(Request request)
@@ -207,26 +165,15 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         return status == XsegErrno.ENOENT ? 0 : status;
     }
 
-    /// <summary>0 if the blocker has the source of a COPY, which was brought down before; ENOENT, or what it says else.</summary>
-    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> AskSourceAsync(Request request, Hash128 hash)
-    {
-        byte[] name = request.Source.ToArray();
-        if (Hash128.Of(name) != hash) return context.BadRequest();
-        var child = await context.AllocateAsync(SlotUse.Forward);
-        context.Port.Prepare(child, XsegOp.Info, request.Flow, name, hash, 0, 0);
-        int status = await blocks.SubmitAsync(child);
-        context.Free(child);
-        return status;
-    }
-
     /// <summary>
     /// Has the blocker change the bytes [start, end) of an object that this request holds. Whatever becomes of it, the cache and
     /// the blocker do not come to say different things (see <see cref="Store.Redirty"/>).
     /// </summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> ForwardOverAsync(Request request, CachedObject of, long start, long end)
+    internal async ValueTask<int> ForwardOverAsync(Request request, CachedObject of, long start, long end)
     {
+        // What never changes again is never dirty. It is this flow's now: its images are not.
+        if (store.IsShared(of)) store.GiveTo(of, request.Flow);
         // Zeros of an object that does not exist must not bring it into being.
         if (of.Exists == Existence.Missing) store.DropStable(of);
         else store.Redirty(of, start, end);
@@ -276,11 +223,11 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
 
     /// <summary>The object of a request, made if need be; waits while the table is full. Null with an errno if the request lies.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<(CachedObject? Object, int Status)> FindOrAddAsync(Request request)
+    internal async ValueTask<(CachedObject? Object, int Status)> FindOrAddAsync(Request request)
     {
         while (true)
         {
-            var found = store.FindOrAdd(request, out int status);
+            var found = store.FindOrAdd(request, request.Flow, out int status);
             if (found != null || status != XsegErrno.EAGAIN) return (found, status);
             await room.WaitAsync();
         }
@@ -291,7 +238,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     /// after a failed pass, it is taken all the same; in any case give it back with <see cref="Leave"/>.
     /// </summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> HoldAsync(CachedObject of)
+    internal async ValueTask<int> HoldAsync(CachedObject of)
     {
         await EnterAsync(of);
         int status = 0;
@@ -303,7 +250,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
 
     /// <summary>As <see cref="HoldAsync"/>, but what is dirty stays here.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> HoldDirtyAsync(CachedObject of)
+    internal async ValueTask<int> HoldDirtyAsync(CachedObject of)
     {
         await EnterAsync(of);
         of.Held = true;
@@ -321,7 +268,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         return 0;
     }
 
-    private void Leave(CachedObject of)
+    internal void Leave(CachedObject of)
     {
         (of.Exclusive, of.Held) = (false, false);
         // Whoever is woken may be done at once, and wake the others from within.

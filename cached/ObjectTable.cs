@@ -39,6 +39,9 @@ internal sealed unsafe class ObjectTable(Segment segment, int port, CachedObject
         Fill(entry, name, hash, flow, Volatile.Read(ref entry->Word));
     }
 
+    /// <summary>Makes an entry of ours, of which nothing is cached, another flow's.</summary>
+    internal void SetFlow(uint index, uint flow) => Shared.Store(ref segment.ObjectAt(index)->Flow, flow);
+
     /// <summary>Frees an entry.</summary>
     internal void Remove(uint index)
     {

@@ -34,14 +34,12 @@ internal sealed unsafe class Pace
     /// <summary>Somebody found no room: for a moment everything is due, at full depth.</summary>
     internal void Squeeze() => _squeezedUntil = _context.Reactor.Now + SqueezeLasts;
 
-    /// <summary>True if the object has been dirty for so long that it should go down. The more is dirty, the sooner.</summary>
-    internal bool IsDue(CachedObject of)
+    /// <summary>What of the flow is dirty since then, or for longer, should go down. The more is dirty, the sooner.</summary>
+    internal long DueSince(FlowState flow)
     {
-        // How soon it may be tried again is the destager's to say.
-        if (of.Failures > 0) return true;
-        long age = AgeOf(of.Flow);
+        long age = AgeOf(flow);
         double pressure = Pressure();
-        return _context.Reactor.Now - of.DirtySince >= (pressure > 0 ? Math.Min(age, LongestUnderPressure) * (1 - pressure) : age);
+        return _context.Reactor.Now - (pressure > 0 ? (long)(Math.Min(age, LongestUnderPressure) * (1 - pressure)) : age);
     }
 
     /// <summary>

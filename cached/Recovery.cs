@@ -19,15 +19,14 @@ internal sealed unsafe class Recovery(PeerContext context, Store store)
 
     internal void Run()
     {
-        var unused = SortEntries();
+        var evidence = new EntryEvidence(context.Segment, context.Port.Number);
+        var unused = SortEntries(evidence);
         int pages = 0, older = 0, dropped = 0;
         var quarantined = new List<(CachedObject Of, int Bucket, uint Page)>();
-        for (uint page = 1; page < context.Segment.PageCount; page++)
+        foreach (uint page in evidence.Pages)
         {
             // One copy, checked, then used.
             var entry = *context.Segment.PageAt(page);
-            var word = new PageWord(entry.Word);
-            if (word.State != PageState.Cache || word.Owner != (uint)context.Port.Number) continue;
             var masks = SectorMasks.From(entry.Masks);
             bool named = _objects.TryGetValue(entry.Object, out var of) && entry.Bucket < CachedObject.MaxBuckets && entry.Flow == (ushort)of.Flow.Index;
             if (named && masks.Mark == SectorMasks.Quarantined)
@@ -75,10 +74,8 @@ internal sealed unsafe class Recovery(PeerContext context, Store store)
     }
 
     /// <summary>Objects, and entries that are damaged and needed. Returns the entries that are neither, to be freed once no page names them.</summary>
-    private List<uint> SortEntries()
+    private List<uint> SortEntries(EntryEvidence evidence)
     {
-        int port = context.Port.Number;
-        var evidence = new EntryEvidence(context.Segment, port);
         var unused = new List<uint>();
         // Those that are needed first: should two say the same name, the pages are theirs.
         foreach (uint index in store.Table.Recover().OrderByDescending(evidence.IsNeeded))
@@ -90,7 +87,7 @@ internal sealed unsafe class Recovery(PeerContext context, Store store)
             else unused.Add(index);
         }
 
-        foreach (uint index in evidence.WithoutOwner(port)) _orphans.Add(index, new Orphan(index));
+        foreach (uint index in evidence.WithoutOwner(context.Port.Number)) _orphans.Add(index, new Orphan(index));
         return unused;
     }
 

@@ -174,7 +174,7 @@ internal sealed unsafe partial class Store
     {
         flow.AroundSettled = flow.Around;
         flow.Losses++;
-        if (_segment.FlowAt(flow.Index) is var entry && entry != null) Shared.Store(ref entry->FlushOwed, (byte)1);
+        if (_segment.FlowAt(flow.Index) is var entry && entry != null) Shared.Store(ref entry->FlushOwed, FlowEntry.Owed);
         _context.Log.LogError("flow {Flow}: the blocker failed a FLUSH; changes that are not in the cache (zeroes, discards, large writes) may be lost. The next FLUSH of the flow fails with EIO", flow.Index);
     }
 

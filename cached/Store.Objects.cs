@@ -29,10 +29,10 @@ internal sealed unsafe partial class Store
     internal CachedObject? Find(in Hash128 hash) => Objects.Find(hash);
 
     /// <summary>
-    /// The object of a name, made if need be. Null if the table is full, the hash is not the name's, or a damaged entry of that
+    /// The object of a name, made for <paramref name="flow"/> if need be. Null if the table is full, the hash is not the name's, or a damaged entry of that
     /// name cannot be mended by this request: <paramref name="status"/> then says which.
     /// </summary>
-    internal CachedObject? FindOrAdd(in Request request, out int status)
+    internal CachedObject? FindOrAdd(in Request request, uint flow, out int status)
     {
         status = 0;
         var hash = request.Hash;
@@ -59,13 +59,13 @@ internal sealed unsafe partial class Store
             if (found != null || status != 0) return found;
         }
 
-        if (!Table.TryAdd(name, hash, request.Flow, out uint entry) && (!FreeSomeObject() || !Table.TryAdd(name, hash, request.Flow, out entry)))
+        if (!Table.TryAdd(name, hash, flow, out uint entry) && (!FreeSomeObject() || !Table.TryAdd(name, hash, flow, out entry)))
         {
             status = XsegErrno.EAGAIN;
             return null;
         }
 
-        return Add(entry, hash, request.Flow);
+        return Add(entry, hash, flow);
     }
 
     /// <summary>Gives an object's entry back once nothing refers to it.</summary>

@@ -126,16 +126,5 @@ internal sealed unsafe partial class Store
         return true;
     }
 
-    private bool IsSpare(CachedObject of)
-    {
-        if (of.DirtyPages > 0 || of.LostPages > 0 || of.IsBusy) return false;
-        for (int bucket = 0, seen = 0; bucket < CachedObject.MaxBuckets && seen < of.Pages; bucket++)
-        {
-            if (Lookup(of, bucket, false, out var masks, out _) == 0) continue;
-            if (masks.Written != 0) return false;
-            seen++;
-        }
-
-        return true;
-    }
+    private bool IsSpare(CachedObject of) => of.LostPages == 0 && !of.IsBusy && !HasUnstable(of);
 }

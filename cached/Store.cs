@@ -36,6 +36,7 @@ internal sealed unsafe partial class Store
         Table = new ObjectTable(_segment, _port.Number, _byEntry);
         _cachedHere = (uint)new PageWord(PageState.Cache, (uint)_port.Number, 0).Value;
         Buckets.Stray = OnStray;
+        FindSharedFlow();
         Reserve = Math.Clamp(options.Pages / 64, 16, 4096);
         DirtyLimit = Math.Max(1, (long)(options.Pages * options.DirtyRatio));
         DirtyShare = Math.Max(1, DirtyLimit / 16);

@@ -26,6 +26,9 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
     internal ValueTask<int> Handle(Request request)
     {
         ulong offset = request.Offset, length = request.Length;
+        var flags = request.Flags;
+        // To compare with what the blocker has would be to have it first.
+        if ((flags & RequestFlags.Compare) != 0) return new ValueTask<int>(XsegErrno.ENOTSUP);
         if (((offset | length) & SectorMask) != 0) return new ValueTask<int>(XsegErrno.EINVAL);
         if (offset > RequestSlot.MaxData || length > RequestSlot.MaxData - offset) return new ValueTask<int>(XsegErrno.EFBIG);
         if (length == 0) return new ValueTask<int>(0);
@@ -33,7 +36,7 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
         int pages = Request.PagesFor(offset, length);
         if (policy == CachePolicy.Off || pages > store.Options.Pages / 4) return objects.WriteAroundAsync(request);
         var verdict = TryWrite(request, offset, length, pages, isItsTurn: false, out int status, out var written);
-        bool fua = (request.Flags & RequestFlags.ForceUnitAccess) != 0;
+        bool fua = (flags & RequestFlags.ForceUnitAccess) != 0;
         if (verdict == Verdict.Foreign) return objects.WriteAroundAsync(request);
         if (verdict != Verdict.Done) return WaitAsync(request, offset, length, pages, fua);
         if (status != 0 || (policy == CachePolicy.WriteBack && !fua)) return new ValueTask<int>(status);
@@ -118,10 +121,10 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
             return Verdict.NoRoom;
         }
 
-        to = store.FindOrAdd(request, out status);
+        to = store.FindOrAdd(request, request.Flow, out status);
         if (to == null) return status == XsegErrno.EAGAIN ? Verdict.NoRoom : Verdict.Done;
         if (to.Exclusive) return Verdict.Held;
-        if (to.Flow.Index != request.Flow) return Verdict.Foreign;
+        if (to.Flow.Index != request.Flow || store.IsShared(to)) return Verdict.Foreign;
         status = Adopt(request, to, (long)offset, (long)length, pages);
         if (status == 0) request.Serviced = length;
         // Nothing adopted: a lie, or a replay of what has been destaged and evicted since.

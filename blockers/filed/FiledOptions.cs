@@ -16,10 +16,13 @@ public sealed record FiledOptions
     /// <summary>See <see cref="ReadAtOnce"/>.</summary>
     public static readonly OptionSpec<bool> ReadAtOnceOption = Option.Boolean("read-at-once", "true", "Answer small reads that the page cache holds without a thread (not with direct).");
 
-    /// <summary>The rows for the peer's section of a configuration file.</summary>
-    public static OptionSpec[] All { get; } = [DirectoryOption, ThreadsOption, DirectOption, OpenFilesOption, ReadAtOnceOption];
+    /// <summary>See <see cref="Shared"/>.</summary>
+    public static readonly OptionSpec<bool> SharedOption = Option.Boolean("shared", "false", "Several filed, of several segments or hosts, use the directory at once; all of them must say so.");
 
-    /// <summary>Directory of the objects; made if missing. One filed at a time serves it.</summary>
+    /// <summary>The rows for the peer's section of a configuration file.</summary>
+    public static OptionSpec[] All { get; } = [DirectoryOption, ThreadsOption, DirectOption, OpenFilesOption, ReadAtOnceOption, SharedOption];
+
+    /// <summary>Directory of the objects; made if missing. One filed at a time serves it, unless all that do are <see cref="Shared"/>.</summary>
     public required string Directory { get; init; }
     /// <summary>I/O threads, 1 to 256.</summary>
     public int Threads { get; init; } = 4;
@@ -30,6 +33,9 @@ public sealed record FiledOptions
     /// <summary>Reads of up to 64 KiB are tried on the reactor first, without blocking.</summary>
     public bool ReadAtOnce { get; init; } = true;
 
+    /// <summary>Others serve the directory, too: each object is looked up anew where another may have replaced it. What two of them change at once is the locks' matter.</summary>
+    public bool Shared { get; init; }
+
     /// <summary>From a section of a configuration file whose table holds <see cref="All"/>.</summary>
     public static FiledOptions From(ConfigSection section) => new()
     {
@@ -38,5 +44,6 @@ public sealed record FiledOptions
         Direct = section.Get(DirectOption),
         OpenFiles = (int)section.Get(OpenFilesOption),
         ReadAtOnce = section.Get(ReadAtOnceOption),
+        Shared = section.Get(SharedOption),
     };
 }

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Archipelago.Filed.Scheduling;
 using Archipelago.Filed.Storage;
 using Archipelago.Filed.Work;
+using Archipelago.Locks;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
@@ -24,7 +25,7 @@ public sealed partial class FiledPeer
         if (!TryFind(request, out var target)) return request.Target.IsEmpty ? XsegErrno.EINVAL : Context.BadRequest();
         var job = Rent(JobKind.Request, request);
         Enter(job, target, kind, offset, length);
-        int status = await Perform(job);
+        int status = await (LockService.IsChange(request.Op) ? PerformChange(job) : Perform(job));
         status = Conclude(job, status);
         Return(job);
         return status;
@@ -165,5 +166,5 @@ public sealed partial class FiledPeer
     }
 
     private void Report(FileJob job, int status) => Context.Log.LogError(
-        "{Path}: {Detail}; the request fails with {Errno}: {Request}", job.Object?.Path ?? options.Directory, job.Detail, Errno.Name(status), job.Kind == JobKind.Request ? job.Request.ToString() : job.Kind.ToString());
+        "{Path}: {Detail}; the request fails with {Errno}: {Request}", job.Object?.Path ?? options.Directory, job.Detail, Errno.Name(status), job.Kind == JobKind.Request ? job.Request.ToString() : job.Name != null ? $"{job.Kind} {LockRecord.Printable(job.Name, 256)}" : job.Kind.ToString());
 }

@@ -1,47 +1,67 @@
 using System.Runtime.CompilerServices;
 using Archipelago.Filed.Scheduling;
 using Archipelago.Filed.Storage;
+using Archipelago.Locks;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
-using Archipelago.Xseg.Ports;
 
 namespace Archipelago.Filed;
 
-/// <summary>ACQUIRE and RELEASE: one lock job at a time, and a look every 100 ms for those who wait.</summary>
+/// <summary>ACQUIRE and RELEASE, and the gate before changes. Nobody fences a filed of another host, so a lease bounds its writes as well.</summary>
 public sealed partial class FiledPeer
 {
-    private static readonly TimeSpan LockPoll = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan DrainPoll = TimeSpan.FromMilliseconds(1);
+    private LockService _locks = null!;
+    private FiledAddress _address = null!;
+    // Changes under way, by flow.
+    private int[] _changing = [];
 
-    // Not an object: the one thing that lock jobs use alone, so that reading an owner and removing its file are one step.
-    private readonly StoredObject _lockTurn = new(default, "locks"u8.ToArray());
-
+    /// <summary>Lets a job do its change while its flow's lock is held, asked again as often as the lease runs out before a thread comes to it.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> AcquireAsync(Request request)
+    private async ValueTask<int> PerformChange(FileJob job)
     {
-        while (true)
+        uint flow = job.Request.Flow;
+        if (flow >= _changing.Length) return Context.BadRequest();
+        _changing[flow]++;
+        int status = 0;
+        do
         {
-            int status = await RunLockJob(request);
-            if (status != XsegErrno.EBUSY || (request.Flags & RequestFlags.NoSync) != 0) return status;
-            if (_draining) return XsegErrno.ESHUTDOWN;
-            await Context.Reactor.Delay(LockPoll);
-            // Nobody may get a lock that nobody waits for any more.
-            if (!PortTable.IsAlive(Context.Segment, request.Issuer)) return XsegErrno.ECANCELED;
-            if (request.Deadline != 0 && (ulong)Context.Reactor.Clock.BoottimeNanoseconds > request.Deadline) return XsegErrno.ETIMEDOUT;
+            if (!_locks.Flows.Passes(flow)) status = await _locks.VerifyAsync(flow);
+            job.NotAfter = _locks.Flows.PassesUntil(flow);
+            if (status == 0) status = await Perform(job);
         }
+        while (status == FileJob.TooLate);
+        _changing[flow]--;
+        return status;
     }
 
-    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> RunLockJob(Request request)
+    private async ValueTask<int> RunRecordJob(JobKind kind, byte[] name, byte[]? expected, byte[] fresh)
     {
         if (_pool == null) return XsegErrno.ESHUTDOWN;
-        if (request.Target.IsEmpty) return XsegErrno.EINVAL;
-        var job = Rent(JobKind.Request, request);
-        job.Object = _lockTurn;
-        job.Target.Enter(_lockTurn, HoldKind.Alone, 0, 0);
+        var job = Rent(kind, default);
+        (job.Name, job.Expected, job.Fresh) = (name, expected, fresh);
         int status = await Perform(job);
         if (job.Detail != null) Report(job, status);
-        job.Target.Leave(_pool!);
         Return(job);
         return status;
+    }
+
+    private sealed class RecordsInFiles(FiledPeer filed) : LockStore
+    {
+        public override string? Address { get; } = filed._address.ToString();
+        public override bool LeaseBoundsWrites => true;
+
+        public override ValueTask<bool> ReadyAsync() => new(filed._pool != null);
+
+        public override ValueTask<int> ReadAsync(byte[] name, byte[] into) => filed.RunRecordJob(JobKind.ReadRecord, name, null, into);
+
+        public override ValueTask<int> CompareAndSwapAsync(byte[] name, byte[] expected, byte[] fresh) => filed.RunRecordJob(JobKind.SwapRecord, name, expected, fresh);
+
+        public override async ValueTask<int> FenceAsync(string address) => await filed.Context.Reactor.RunBlocking(() => FiledFence.Fence(address, filed._address, filed.Context.Log));
+
+        public override async ValueTask DrainAsync(uint flow)
+        {
+            while (filed._changing[flow] > 0) await filed.Context.Reactor.Delay(DrainPoll);
+        }
     }
 }

@@ -30,7 +30,7 @@ public sealed partial class FiledPeer
             if (!TryTakePages(job)) return ReadWhenPagesAreFree(job);
         }
 
-        if (options.ReadAtOnce && !options.Direct && target.Fd >= 0 && request.Length <= LargestAtOnce && !Hold.BlocksRead(target, request.Offset, request.Length))
+        if (options.ReadAtOnce && !options.Direct && !options.Shared && target.Fd >= 0 && request.Length <= LargestAtOnce && !Hold.BlocksRead(target, request.Offset, request.Length))
         {
             int status = _atOnce.Read(job, target.Fd, Libc.RWF_NOWAIT);
             if (status != XsegErrno.EAGAIN)

@@ -2,6 +2,7 @@ using Archipelago.Filed.Native;
 using Archipelago.Filed.Scheduling;
 using Archipelago.Filed.Storage;
 using Archipelago.Filed.Work;
+using Archipelago.Locks;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
 using Archipelago.Xseg;
@@ -36,10 +37,14 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
     {
         try
         {
+            _address = FiledAddress.Next();
             OpenDirectory();
+            FiledFence.Enter(_address);
+            _changing = new int[Context.Segment.FlowCount];
+            _locks = new LockService(Context, new RecordsInFiles(this));
             _inherited = new InheritedWrites(SyncAll);
-            _pool = new IoPool(Context.Reactor, Context.Port.Name, options.Threads, () => new FileWorker(Context.Segment, _tree, options.Direct).Run);
-            _atOnce = new FileWorker(Context.Segment, _tree, direct: false);
+            _pool = new IoPool(Context.Reactor, Context.Port.Name, options.Threads, () => new FileWorker(Context.Segment, _tree, Context.Reactor.Clock, options.Direct, options.Shared).Run);
+            _atOnce = new FileWorker(Context.Segment, _tree, Context.Reactor.Clock, direct: false, options.Shared);
         }
         catch
         {
@@ -58,6 +63,7 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
         if (status != 0)
             throw new ErrnoException(status, $"{options.Directory}: not everything could be made stable: {Errno.Describe(status)}; see the log, repair the storage, then stop again");
         _draining = true;
+        _locks.Stop();
         if (_active == 0) Close();
     }
 
@@ -89,9 +95,9 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
                 if (!Fits(0, request.Length)) return new ValueTask<int>(XsegErrno.EFBIG);
                 return request.Offset == 0 && !request.Source.IsEmpty ? Run(request, HoldKind.Alone, 0, 0) : new ValueTask<int>(XsegErrno.EINVAL);
             case XsegOp.Acquire:
-                return AcquireAsync(request);
+                return _locks.AcquireAsync(request);
             case XsegOp.Release:
-                return RunLockJob(request);
+                return _locks.ReleaseAsync(request);
             default:
                 return new ValueTask<int>(XsegErrno.ENOTSUP);
         }
@@ -116,9 +122,9 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
 
         _root = Sys.Open(Libc.AT_FDCWD, options.Directory, Libc.O_RDONLY | Libc.O_DIRECTORY);
         if (_root < 0) throw new ErrnoException(-_root, $"{options.Directory}: cannot be opened: {Errno.Describe(-_root)}");
-        _lock = DirectoryLock.Take(_root, options.Directory);
-        _tree = new ObjectTree(_root);
-        foreach (string name in (string[])[ObjectTree.Objects, ObjectTree.Temporary, ObjectTree.Locks])
+        _lock = DirectoryLock.Take(_root, options.Directory, options.Shared);
+        _tree = new ObjectTree(_root, options.Shared ? Temporaries(_address) : "");
+        foreach (string name in (string[])[ObjectTree.Objects, ObjectTree.Temporary])
         {
             int status = _tree.MakeParents(name + "/");
             if (status < 0) throw new ErrnoException(-status, $"{options.Directory}/{name}: cannot be made or opened: {Sys.Describe(-status)}");
@@ -126,10 +132,20 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
 
         int synced = Sys.Sync(_root);
         if (synced < 0) throw new ErrnoException(-synced, $"{options.Directory}: cannot be made stable: {Errno.Describe(-synced)}");
-        // What copies and locks left that were not finished.
-        foreach (string left in Directory.EnumerateFiles(Path.Combine(options.Directory, ObjectTree.Temporary))) File.Delete(left);
+        int swaps = Sys.Open(_root, SwapLock.FileName, Libc.O_RDWR | Libc.O_CREAT);
+        if (swaps < 0) throw new ErrnoException(-swaps, $"{options.Directory}/{SwapLock.FileName}: cannot be made or opened: {Sys.Describe(-swaps)}");
+        _ = Libc.close(swaps);
+        // What copies left that were not finished.
+        foreach (string left in Directory.EnumerateFiles(Path.Combine(options.Directory, ObjectTree.Temporary)))
+            if (!options.Shared || IsLeft(Path.GetFileName(left))) File.Delete(left);
         if (options.Direct) CheckDirect();
     }
+
+    private static string Temporaries(FiledAddress of) => of.ToString().Replace('/', '_') + ".";
+
+    /// <summary>Whether a temporary file is one of a filed that is known to be gone: others may be at work.</summary>
+    private bool IsLeft(string temporary) =>
+        FiledAddress.Parse(temporary[..Math.Max(0, temporary.LastIndexOf('.'))].Replace('_', '/')) is { } of && FiledFence.IsDead(of, _address);
 
     private void CheckDirect()
     {
@@ -148,6 +164,7 @@ public sealed partial class FiledPeer(FiledOptions options) : Peer, IDisposable
         _objects.CloseAll();
         if (_root >= 0) _ = Libc.close(_root);
         _root = -1;
+        if (_address != null) FiledFence.Leave(_address);
         // Last: from here on another filed may serve the directory.
         _lock?.Dispose();
         _lock = null;

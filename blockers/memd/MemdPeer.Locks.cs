@@ -1,49 +1,53 @@
 using System.Runtime.CompilerServices;
+using Archipelago.Locks;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Ports;
 
 namespace Archipelago.Memd;
 
-/// <summary>ACQUIRE and RELEASE: named exclusive locks beside the objects.</summary>
+/// <summary>ACQUIRE and RELEASE, and the gate before changes: the records of locks are objects like any other, stable when answered.</summary>
 public sealed partial class MemdPeer
 {
-    private static readonly TimeSpan LockPoll = TimeSpan.FromMilliseconds(100);
-    private readonly Dictionary<Hash128, byte[]> _locks = [];
+    private static int s_instances;
+    private LockService _locks = null!;
 
-    private ValueTask<int> Acquire(in Request request)
-    {
-        if (request.Target.IsEmpty) return new ValueTask<int>(XsegErrno.EINVAL);
-        if (TryAcquire(request)) return new ValueTask<int>(0);
-        return (request.Flags & RequestFlags.NoSync) != 0 ? new ValueTask<int>(XsegErrno.EBUSY) : AcquireLater(request);
-    }
-
+    /// <summary>A change whose flow has not been verified yet, or whose lock is lost.</summary>
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> AcquireLater(Request request)
+    private async ValueTask<int> ExecuteVerified(Request request)
     {
-        while (true)
-        {
-            await Context.Reactor.Delay(LockPoll);
-            // Nobody may get a lock that nobody waits for any more.
-            if (!PortTable.IsAlive(Context.Segment, request.Issuer)) return XsegErrno.ECANCELED;
-            if (request.Deadline != 0 && (ulong)Context.Reactor.Clock.BoottimeNanoseconds > request.Deadline) return XsegErrno.ETIMEDOUT;
-            if (TryAcquire(request)) return 0;
-            if (_stopping) return XsegErrno.ESHUTDOWN;
-        }
+        int status = await _locks.VerifyAsync(request.Flow);
+        return status != 0 ? status : await Execute(request);
     }
 
-    private bool TryAcquire(in Request request)
+    private unsafe int SwapRecord(byte[] name, byte[] expected, byte[] fresh)
     {
-        if (_locks.TryGetValue(request.Hash, out byte[]? owner)) return request.Result.SequenceEqual(owner);
-        _locks.Add(request.Hash, request.Result.ToArray());
-        return true;
-    }
-
-    private int Release(in Request request)
-    {
-        if (!_locks.TryGetValue(request.Hash, out byte[]? owner)) return XsegErrno.ENOENT;
-        if (!request.Result.SequenceEqual(owner) && (request.Flags & RequestFlags.Force) == 0) return XsegErrno.EACCES;
-        _locks.Remove(request.Hash);
+        var hash = Hash128.Of(name);
+        var target = _store.Find(hash, name);
+        byte[] current = new byte[expected.Length];
+        CopyOut(target, 0, current);
+        if (!current.AsSpan().SequenceEqual(expected)) return XsegErrno.EILSEQ;
+        if (_options.Capacity != 0 && !HasRoom(target, 0, 1)) return XsegErrno.ENOSPC;
+        target ??= _store.FindOrCreate(hash, name, 0);
+        CopyIn(target, 0, fresh, 0);
+        _store.Flush(target);
         return 0;
+    }
+
+    /// <summary>Everything is done at once, and there is no other instance that could reach the store: nothing is to be fenced.</summary>
+    private sealed class RecordsInMemory(MemdPeer memd) : LockStore
+    {
+        public override string? Address { get; } = $"memd {Interlocked.Increment(ref s_instances)}";
+        public override bool LeaseBoundsWrites => false;
+
+        public override ValueTask<int> ReadAsync(byte[] name, byte[] into)
+        {
+            CopyOut(memd._store.Find(Hash128.Of(name), name), 0, into);
+            return new ValueTask<int>(0);
+        }
+
+        public override ValueTask<int> CompareAndSwapAsync(byte[] name, byte[] expected, byte[] fresh) => new(memd.SwapRecord(name, expected, fresh));
+
+        public override ValueTask<int> FenceAsync(string address) => new(0);
     }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Archipelago.Locks;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
@@ -42,6 +43,7 @@ public sealed partial class MemdPeer : Peer, IDisposable
     {
         _lender = new Lender(Context);
         _random = Context.Reactor.Random.Fork(0x6d656d64);
+        _locks = new LockService(Context, new RecordsInMemory(this));
         return ValueTask.CompletedTask;
     }
 
@@ -49,6 +51,7 @@ public sealed partial class MemdPeer : Peer, IDisposable
     public override ValueTask StopAsync()
     {
         _stopping = true;
+        _locks.Stop();
         Change(_options with { Hang = false });
         return ValueTask.CompletedTask;
     }
@@ -94,14 +97,14 @@ public sealed partial class MemdPeer : Peer, IDisposable
             case XsegOp.Read:
                 return Read(request);
             case XsegOp.Write:
-                return new ValueTask<int>(Write(request));
+                return _locks.Flows.Passes(request.Flow) ? new ValueTask<int>(Write(request)) : ExecuteVerified(request);
             default:
                 return ExecuteOther(request);
         }
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private ValueTask<int> ExecuteOther(in Request request) => request.Op switch
+    private ValueTask<int> ExecuteOther(in Request request) => LockService.IsChange(request.Op) && !_locks.Flows.Passes(request.Flow) ? ExecuteVerified(request) : request.Op switch
     {
         // Nothing is kept here of anybody that is not the data itself.
         XsegOp.Ping or XsegOp.Invalidate => new ValueTask<int>(0),
@@ -113,8 +116,8 @@ public sealed partial class MemdPeer : Peer, IDisposable
         XsegOp.Copy => new ValueTask<int>(Copy(request)),
         XsegOp.Info => new ValueTask<int>(Info(request)),
         XsegOp.Hash => new ValueTask<int>(Hash(request)),
-        XsegOp.Acquire => Acquire(request),
-        XsegOp.Release => new ValueTask<int>(Release(request)),
+        XsegOp.Acquire => _locks.AcquireAsync(request),
+        XsegOp.Release => _locks.ReleaseAsync(request),
         _ => new ValueTask<int>(XsegErrno.ENOTSUP),
     };
 

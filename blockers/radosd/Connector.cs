@@ -33,11 +33,10 @@ internal sealed class Connector(RadosdOptions options, InstanceRecord? record, I
             cluster.Connect(options.ConnectTimeout);
             var queue = cluster.CreateQueue(options.MaxOperations, options.MaxBytes, wake);
             var objects = cluster.OpenPool(options.Pool, queue, options.Namespace);
-            var locks = cluster.OpenPool(options.Pool, queue, options.Namespace.Length == 0 ? "locks" : options.Namespace + ".locks");
             string address = cluster.Addresses;
             FenceFormer(cluster, left);
             record?.Write(new Instance(cluster.Fsid, address));
-            return new RadosSession(cluster, queue, objects, locks, address);
+            return new RadosSession(cluster, queue, objects, address);
         }
         catch
         {

@@ -49,8 +49,4 @@ internal static class ObjectName
 
         return length is > 0 and <= RequestSlot.MaxTarget;
     }
-
-    /// <summary>A lock's name: librados takes text, so what is no plain UTF-8 is written in hexadecimal after a byte 1.</summary>
-    internal static string OfLock(ReadOnlySpan<byte> name) =>
-        IsPlain(name) && Utf8.IsValid(name) ? Encoding.UTF8.GetString(name) : "\u0001" + Convert.ToHexString(name);
 }

@@ -25,14 +25,16 @@ internal enum RadosCall : byte
     Stat,
     /// <summary>Creates the object if need be and sets its size.</summary>
     Resize,
-    /// <summary>Takes or gives back a lock, on a helper thread.</summary>
-    Lock,
+    /// <summary>Fences another instance, on a helper thread.</summary>
+    Fence,
     /// <summary>Zeroes a range and then perhaps sets the size.</summary>
     Clear,
     /// <summary>Writes the second half of the swap's data if the range holds the first.</summary>
     Swap,
     /// <summary>Writes the second half of the swap's data if the range holds that already.</summary>
     SwapAgain,
+    /// <summary>Replaces a lock's record if it is the expected one.</summary>
+    SwapRecord,
     /// <summary>Lists names, on a helper thread.</summary>
     List,
 }
@@ -63,6 +65,9 @@ internal sealed unsafe class RadosOp
     // The call itself.
     internal RadosCall Call;
     internal bool NamesSource;
+    /// <summary>Name of a lock's object, where this is no request of anybody's: it passes no gate.</summary>
+    internal byte[]? Record;
+    internal byte[]? Expected, Fresh;
     internal bool Exclusive;
     internal long Bytes;
     internal ulong Offset;
@@ -89,7 +94,7 @@ internal sealed unsafe class RadosOp
     {
         get
         {
-            var name = NamesSource ? Request.Source : Request.Target;
+            var name = Record ?? (NamesSource ? Request.Source : Request.Target);
             return ObjectName.IsPlain(name) ? name : ObjectName.Encode(name, _encoded ??= new byte[ObjectName.Longest]);
         }
     }
@@ -104,6 +109,7 @@ internal sealed unsafe class RadosOp
         Bytes = 0;
         (Offset, Length, NewSize) = (0, 0, null);
         Swap = default;
+        (Record, Expected, Fresh) = (null, null, null);
         Buffer = null;
         (Repeats, Session, Result) = (0, null, default);
     }

@@ -2,18 +2,15 @@ using Archipelago.Radosd.Librados;
 
 namespace Archipelago.Radosd;
 
-/// <summary>One client instance at RADOS with all that the peer uses of it. Belongs to the reactor, but for the locks' pool,
-/// whose blocking calls run on helper threads (counted by <see cref="BlockingCalls"/>).</summary>
-internal sealed class RadosSession(RadosCluster cluster, CompletionQueue queue, RadosPool objects, RadosPool locks, string address)
+/// <summary>One client instance at RADOS with all that the peer uses of it. Belongs to the reactor, but for
+/// calls that block: these run on helper threads (counted by <see cref="BlockingCalls"/>).</summary>
+internal sealed class RadosSession(RadosCluster cluster, CompletionQueue queue, RadosPool objects, string address)
 {
     internal RadosCluster Cluster { get; } = cluster;
     internal CompletionQueue Queue { get; } = queue;
     internal RadosPool Objects { get; } = objects;
-    internal RadosPool Locks { get; } = locks;
     /// <summary>Address of the instance, as the blocklist wants it.</summary>
     internal string Address { get; } = address;
-    /// <summary>How the lists of lockers name the instance.</summary>
-    internal string Client { get; } = $"client.{cluster.InstanceId}";
     /// <summary>Found on the blocklist: nothing is submitted any more.</summary>
     internal bool IsFenced { get; set; }
     /// <summary>Helper threads that are in a call.</summary>

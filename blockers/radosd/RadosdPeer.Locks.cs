@@ -1,107 +1,105 @@
-using System.Runtime.CompilerServices;
+using Archipelago.Locks;
 using Archipelago.Radosd.Librados;
 using Archipelago.Runtime;
-using Archipelago.Runtime.Scheduling;
-using Archipelago.Xseg;
-using Archipelago.Xseg.Ports;
+using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Radosd;
 
 /// <summary>
-/// ACQUIRE and RELEASE: an advisory lock of RADOS, without a lease, on an object of the lock's name in the namespace of locks. The
-/// owner is the request's cookie, whichever client instance took the lock for it: a lock outlives the radosd that took it.
-/// The calls block, on helper threads.
+/// The records of locks, objects of 512 bytes that are changed by compare-and-swap, and the fence: who may write under a lock is a RADOS
+/// client instance, and whoever breaks the lock puts that one on the blocklist.
 /// </summary>
 public sealed partial class RadosdPeer
 {
-    private const string LockName = "archipelago";
-    private static readonly TimeSpan LockPoll = TimeSpan.FromMilliseconds(100);
+    private LockService _locks = null!;
 
-    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> AcquireAsync(Request request)
+    private async ValueTask<int> ReadRecordAsync(byte[] name, byte[] into)
     {
-        if (!TryName(request, out string name, out string cookie)) return Errno.EINVAL;
-        var op = Rent(request);
-        int status;
-        while (true)
-        {
-            status = await BlockingCallAsync(op, session => TryAcquire(session, name, cookie));
-            if (status != Errno.EBUSY || (request.Flags & RequestFlags.NoSync) != 0) break;
-            // Nobody is left to own it: whoever takes over from a dead issuer waits until this request has ended.
-            if (_stopping) status = Errno.ESHUTDOWN;
-            else if (!PortTable.IsAlive(Context.Segment, request.Issuer)) status = Errno.ECANCELED;
-            else if (request.Deadline != 0 && (ulong)Context.Reactor.Clock.BoottimeNanoseconds > request.Deadline) status = Errno.ETIMEDOUT;
-            if (status != Errno.EBUSY) break;
-            await Context.Reactor.Delay(LockPoll);
-        }
+        var op = RentRecord(name);
+        op.Length = (ulong)into.Length;
+        int status = await CallAsync(op, RadosCall.Fetch, into.Length);
+        Array.Clear(into);
+        if (status == 0) CopyBuffer(op, into);
+        ReturnBuffer(op);
+        Return(op);
+        return status == Errno.ENOENT ? 0 : status;
+    }
 
+    private async ValueTask<int> SwapRecordAsync(byte[] name, byte[] expected, byte[] fresh)
+    {
+        var op = RentRecord(name);
+        (op.Expected, op.Fresh) = (expected, fresh);
+        int status = await CallAsync(op, RadosCall.SwapRecord, expected.Length + fresh.Length);
+        // A comparison creates what is missing, or finds it different.
+        if (status is Errno.ENOENT or Errno.EEXIST) status = Failed(op, Errno.EIO);
         Return(op);
         return status;
     }
 
-    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> ReleaseAsync(Request request)
+    private async ValueTask<int> FenceAsync(string address)
     {
-        if (!TryName(request, out string name, out string cookie)) return Errno.EINVAL;
-        bool force = (request.Flags & RequestFlags.Force) != 0;
-        var op = Rent(request);
-        int status = await BlockingCallAsync(op, session => TryRelease(session, name, cookie, force));
-        // A former execution has released it.
-        if (status == Errno.ENOENT && op.MayHaveRun) status = 0;
+        var op = Take();
+        int status = await BlockingCallAsync(op, session => Blocklist(session, address), RadosCall.Fence);
         Return(op);
         return status;
     }
 
-    /// <summary>Runs a blocking call on a helper thread with the instance in use, and again with the next one if that is fenced.</summary>
-    [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> BlockingCallAsync(RadosOp op, Func<RadosSession, int> call, RadosCall kind = RadosCall.Lock)
+    private async ValueTask DrainAsync(uint flow)
     {
-        while (await _keeper.ReadyAsync() is { } session)
+        var op = Take();
+        op.Flow = flow;
+        if (!_barrier.TryPass(op)) await op.Turn.Task;
+        Return(op);
+    }
+
+    /// <summary>Among the writes, which nothing holds back: writes may wait for what it brings.</summary>
+    private RadosOp RentRecord(byte[] name)
+    {
+        var op = Take();
+        (op.Record, op.Writes) = (name, true);
+        return op;
+    }
+
+    private int Blocklist(RadosSession session, string addresses)
+    {
+        foreach (string address in addresses.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
-            if (session.IsFenced) continue;
-            session.BlockingCalls++;
-            int errno = await Context.Reactor.RunBlocking(() => call(session));
-            session.BlockingCalls--;
-            if (errno == RadosErrno.EBLOCKLISTED)
+            try
             {
-                _keeper.Fenced(session);
-                op.Repeats++;
-                continue;
+                session.Cluster.Blocklist(address, _options.FenceTime);
+                Context.Log.LogWarning("RADOS client instance {Address} fenced: its lock was broken, no write of it takes effect any more", address);
             }
-
-            op.Call = kind;
-            return errno is 0 or Errno.ENOENT or Errno.EBUSY or Errno.EACCES or Errno.EOVERFLOW ? errno : Failed(op, errno);
+            catch (RadosException e) when (e.Errno != RadosErrno.EBLOCKLISTED && _options.AllowUnfenced)
+            {
+                Context.Log.LogWarning("{Error}; allow-unfenced: going on without a fence", e.Message);
+            }
+            catch (RadosException e)
+            {
+                Context.Log.LogError("{Error}", e.Message);
+                return e.Errno == 0 ? RadosErrno.EIO : e.Errno;
+            }
         }
 
-        return Errno.ESHUTDOWN;
+        return 0;
     }
 
-    private static int TryAcquire(RadosSession session, string name, string cookie)
-    {
-        int errno = session.Locks.LockExclusive(name, LockName, cookie, "archipelago radosd " + session.Address, renew: LockRenewal.May);
-        if (errno != RadosErrno.EBUSY) return errno;
-        // To RADOS the owner is client and cookie: a former instance's hold for the same cookie is ours.
-        errno = session.Locks.ListLockers(name, LockName, out var lockers);
-        return errno != 0 && errno != RadosErrno.ENOENT ? errno : lockers.Any(holder => holder.Cookie == cookie) ? 0 : RadosErrno.EBUSY;
-    }
+    private static unsafe void CopyBuffer(RadosOp from, byte[] into) => new ReadOnlySpan<byte>(from.Buffer, Math.Min(from.Result.Length, into.Length)).CopyTo(into);
 
-    private static int TryRelease(RadosSession session, string name, string cookie, bool force)
+    private sealed class RecordsAtRados(RadosdPeer radosd) : LockStore
     {
-        int errno = session.Locks.ListLockers(name, LockName, out var lockers);
-        if (errno != 0 || lockers.Count == 0) return errno != 0 ? errno : RadosErrno.ENOENT;
-        var holder = lockers[0];
-        if (holder.Cookie != cookie && !force) return Errno.EACCES;
-        return holder.Client == session.Client
-            ? session.Locks.Unlock(name, LockName, holder.Cookie)
-            : session.Locks.BreakLock(name, LockName, holder);
-    }
+        public override string? Address => radosd._keeper.Current?.Address;
+        public override bool LeaseBoundsWrites => false;
+        // A host that was suspended for longer than its entry stays on the blocklist would find itself welcome again.
+        public override long VerifiedFor { get; } = radosd._options.FenceTime.Ticks * 100 / 2;
 
-    /// <summary>Lock name and cookie as RADOS takes them; false for an empty name.</summary>
-    private static bool TryName(in Request request, out string name, out string cookie)
-    {
-        ReadOnlySpan<byte> owner = request.Result;
-        cookie = "x" + Convert.ToHexString(owner[..(owner.LastIndexOfAnyExcept((byte)0) + 1)]);
-        name = ObjectName.OfLock(request.Target);
-        return name.Length > 0;
+        public override async ValueTask<bool> ReadyAsync() => await radosd._keeper.ReadyAsync() != null;
+
+        public override ValueTask<int> ReadAsync(byte[] name, byte[] into) => radosd.ReadRecordAsync(name, into);
+
+        public override ValueTask<int> CompareAndSwapAsync(byte[] name, byte[] expected, byte[] fresh) => radosd.SwapRecordAsync(name, expected, fresh);
+
+        public override ValueTask<int> FenceAsync(string address) => radosd.FenceAsync(address);
+
+        public override ValueTask DrainAsync(uint flow) => radosd.DrainAsync(flow);
     }
 }

@@ -49,6 +49,10 @@ public sealed unsafe partial class RadosdPeer
                 set.Compare(op.Call == RadosCall.Swap ? op.Swap.Expected : op.Swap.Fresh, op.Offset);
                 set.Write(op.Swap.Fresh, op.Offset);
                 break;
+            case RadosCall.SwapRecord:
+                set.Compare(op.Expected, 0);
+                set.Write(op.Fresh, 0);
+                break;
             case RadosCall.Create:
                 set.Create(exclusive: false);
                 break;

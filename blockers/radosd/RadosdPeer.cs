@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Archipelago.Locks;
 using Archipelago.Radosd.Librados;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
@@ -30,7 +31,7 @@ public sealed partial class RadosdPeer : Peer
     private Lender _lender = null!;
     private RadosOp? _free;
     private int _underWay;
-    private bool _serving, _stopping;
+    private bool _serving;
     private long _nextErrorLog;
 
     /// <summary>A radosd with these options.</summary>
@@ -55,7 +56,8 @@ public sealed partial class RadosdPeer : Peer
     {
         _lender = new Lender(Context);
         _admission = new Admission(_options, Rados, Context.Reactor);
-        _keeper = new SessionKeeper(_options, Context, _admission, Rados);
+        _locks = new LockService(Context, new RecordsAtRados(this));
+        _keeper = new SessionKeeper(_options, Context, _admission, Rados, _locks.Flows.ForgetAll);
         await _keeper.StartAsync();
         _serving = true;
     }
@@ -63,7 +65,7 @@ public sealed partial class RadosdPeer : Peer
     /// <summary>Waits for everything under way, then disconnects and forgets the recorded instance.</summary>
     public override async ValueTask StopAsync()
     {
-        _stopping = true;
+        _locks.Stop();
         _keeper.ReleaseWaiters();
         if (_underWay > 0) Context.Log.LogInformation("{Count} requests are still at RADOS; waiting for them", _underWay);
         while (_underWay > 0) await Context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
@@ -90,8 +92,8 @@ public sealed partial class RadosdPeer : Peer
             XsegOp.Copy => CopyAsync(request),
             XsegOp.Info => InfoAsync(request),
             XsegOp.Hash => HashAsync(request),
-            XsegOp.Acquire => AcquireAsync(request),
-            XsegOp.Release => ReleaseAsync(request),
+            XsegOp.Acquire => _locks.AcquireAsync(request),
+            XsegOp.Release => _locks.ReleaseAsync(request),
             _ => new ValueTask<int>(Errno.ENOTSUP),
         };
     }
@@ -107,6 +109,16 @@ public sealed partial class RadosdPeer : Peer
         while (true)
         {
             if (!_admission.TryEnter(op)) await op.Room.Task;
+            // At each submit anew, with the instance that submits: it may be another one since the last, and the lock somebody else's.
+            if (op.Writes && op.Record == null && !_locks.Flows.Passes(op.Flow))
+            {
+                _admission.Leave(op);
+                _admission.Pump();
+                int status = await _locks.VerifyAsync(op.Flow);
+                if (status != 0) return status;
+                continue;
+            }
+
             int refused = Submit(op);
             if (refused != 0)
             {
@@ -137,7 +149,7 @@ public sealed partial class RadosdPeer : Peer
         if (Context.Reactor.Now >= _nextErrorLog)
         {
             _nextErrorLog = Context.Reactor.Now + 1_000_000_000;
-            Context.Log.LogError("RADOS answered {Errno} to {Call} for {Request}", RadosErrno.Name(errno), op.Call, op.Request);
+            Context.Log.LogError("RADOS answered {Errno} to {Call} for {Request}", RadosErrno.Name(errno), op.Call, op.Record == null ? op.Request.ToString() : LockRecord.Printable(op.Record, 256));
         }
 
         return errno switch
@@ -149,12 +161,19 @@ public sealed partial class RadosdPeer : Peer
         };
     }
 
-    private RadosOp Rent(in Request request)
+    /// <summary>An operation of this peer's own.</summary>
+    private RadosOp Take()
     {
         var op = _free ?? new RadosOp();
         (_free, op.NextFree) = (op.NextFree, null);
-        (op.Request, op.Flow) = (request, request.Flow);
         _underWay++;
+        return op;
+    }
+
+    private RadosOp Rent(in Request request)
+    {
+        var op = Take();
+        (op.Request, op.Flow) = (request, request.Flow);
         return op;
     }
 

@@ -11,7 +11,7 @@ namespace Archipelago.Radosd;
 /// Keeps one usable client instance: connects, takes the results on the reactor, and replaces an instance that was fenced. Results of
 /// a fenced one are still taken until none is missing, then it is shut down. One reactor; what blocks runs on helper threads.
 /// </summary>
-internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, Admission admission, RadosdStatistics statistics) : IPoller
+internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, Admission admission, RadosdStatistics statistics, Action onFenced) : IPoller
 {
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1), LogInterval = TimeSpan.FromSeconds(30);
     private const int Batch = 64;
@@ -96,6 +96,8 @@ internal sealed class SessionKeeper(RadosdOptions options, PeerContext context, 
         if (session.IsFenced) return;
         session.IsFenced = true;
         statistics.TimesFenced++;
+        // Before anything is repeated: the next instance may send nothing for a flow whose lock it does not have.
+        onFenced();
         context.Log.LogError("this RADOS client instance ({Address}) was blocklisted by somebody; making a new one, {Count} operations are repeated", session.Address, session.Queue.InFlight + 1);
         if (Current == session) admission.Session = null;
         statistics.Connected = 0;

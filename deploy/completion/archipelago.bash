@@ -173,7 +173,7 @@ _archipelago() {
         " volume clone") words="--state --socket --json --size --help" ;;
         " volume rollback") words="--state --socket --json --help" ;;
         " volume flatten") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume open") words="--state --socket --json --read-only --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " volume open") words="--state --socket --json --read-only --standby --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume close") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume lock") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume unlock") words="--state --socket --json --force --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;

@@ -12,7 +12,7 @@ namespace Archipelago.Mapperd;
 
 /// <summary>
 /// <c>GET /v1/volumes</c> (<c>?snapshots=true</c>: with them), <c>/v1/volumes/NAME</c>, <c>/v1/mapperd</c>; <c>POST</c> and <c>DELETE /v1/volumes/NAME/lock</c>
-/// (<c>?force=true</c>: another host's); streams: <c>POST /v1/volumes/NAME/map</c>, <c>…/diff</c>, <c>…/usage</c>, <c>…/hash</c>. All of it runs on the reactor, by
+/// (<c>?force=true</c>: another host's); streams: <c>POST /v1/volumes/NAME/map</c>, <c>…/diff</c>, <c>…/usage</c>, <c>…/hash</c>, <c>POST /v1/gc</c> (<c>?dry-run=true</c>). All of it runs on the reactor, by
 /// message.
 /// </summary>
 public sealed partial class MapperdPeer : IControlEndpoints
@@ -33,6 +33,8 @@ public sealed partial class MapperdPeer : IControlEndpoints
             (tell, cancel) => _volumes.CountAsync(Whole(NameOf(context)), tell, cancel)));
         routes.PostStream("/v1/volumes/{name}/hash", ControlJson.Default.Nothing, json.HashItem, (_, context) => Stream<HashItem>(
             (tell, cancel) => _volumes.HashAsync(NameOf(context), tell, cancel)));
+        routes.PostStream("/v1/gc", ControlJson.Default.Nothing, json.CollectItem, (_, context) => Stream<CollectItem>(
+            (tell, _) => _volumes.CollectAsync(context.Request.Query["dry-run"] == "true", tell)));
     }
 
     private static VolumeName NameOf(HttpContext context) => VolumeName.Parse(context.RouteValue("name"));

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
 using Archipelago.Xseg;
@@ -70,6 +71,20 @@ public sealed class ObjectIo(PeerContext context, Route route, uint flow)
         if (!result.IsEmpty) request.Result[..result.Length].CopyTo(result.Span);
         context.Free(request);
         return (status, serviced);
+    }
+
+    /// <summary>Names of objects of a blocker from a cursor on (0 at first): {u16 length, bytes} each, and the next cursor, all ones at the end.</summary>
+    public async ValueTask<(int Status, byte[] Names, ulong Next)> ListAsync(ulong cursor, int capacity)
+    {
+        var request = await PrepareAsync(XsegOp.Read, flow, default, 0, (ulong)capacity, RequestFlags.List, pages: true);
+        request.Result.Clear();
+        BinaryPrimitives.WriteUInt64LittleEndian(request.Result, cursor);
+        int status = await SubmitAsync(request);
+        var names = new byte[(int)Math.Min(request.Serviced, (ulong)capacity)];
+        if (status == 0 && !Copy(request, names, write: false)) status = Errno.EBADMSG;
+        ulong next = BinaryPrimitives.ReadUInt64LittleEndian(request.Result);
+        context.Free(request);
+        return (status, names, next);
     }
 
     /// <summary>Everything that was answered for the flow is stable when this is done.</summary>

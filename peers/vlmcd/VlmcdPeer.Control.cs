@@ -52,9 +52,9 @@ public sealed partial class VlmcdPeer : IControlEndpoints
             { Snapshot: { } snapshot } => await _volumes.SnapshotAsync(name, VolumeName.Check(Encoding.UTF8.GetBytes(snapshot)), identity),
             { Rollback: { } snapshot } => await _volumes.ChangeClosedAsync(XsegOp.Rollback, name, identity, VolumeName.Check(Encoding.UTF8.GetBytes(snapshot))),
             { Flatten: true } => await _volumes.FlattenAsync(name, identity),
-            { Open: "write" or "read" } => (await _volumes.OpenAsync(name, body.Open == "read", Context.Port.Number)).Answer,
+            { Open: "write" or "read" or "standby" } => (await _volumes.OpenAsync(name, body.Open == "read", body.Open == "standby", Context.Port.Number)).Answer,
             { Close: true } => await CloseAsync(name),
-            _ => throw new ErrnoException(Errno.EINVAL, "the body says nothing to do: expected size, name, snapshot, rollback, flatten, open (write or read) or close"),
+            _ => throw new ErrnoException(Errno.EINVAL, "the body says nothing to do: expected size, name, snapshot, rollback, flatten, open (write, read or standby) or close"),
         });
     }
 
@@ -67,7 +67,7 @@ public sealed partial class VlmcdPeer : IControlEndpoints
     private static VolumeState State(string name, OpenAnswer answer) => new(name, answer.Size, answer.ObjectSize);
 
     private VlmcdStatus StatusNow() => new(
-        [.. _volumes.Table.All.Where(volume => volume.IsLoaded).Select(volume => new OpenVolume(volume.Name, volume.Openers.Total, volume.IsReadOnly)).OrderBy(volume => volume.Name, StringComparer.Ordinal)]);
+        [.. _volumes.Table.All.Where(volume => volume.IsLoaded).Select(volume => new OpenVolume(volume.Name, volume.Openers.Total, volume.IsReadOnly, volume.IsStandby)).OrderBy(volume => volume.Name, StringComparer.Ordinal)]);
 
     /// <summary>From a thread of the control plane to the reactor and back.</summary>
     private ValueTask<T> OnReactor<T>(Func<Task<T>> work)

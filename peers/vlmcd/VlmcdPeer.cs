@@ -19,7 +19,8 @@ namespace Archipelago.Vlmcd;
 public sealed partial class VlmcdPeer : Peer
 {
     private readonly VlmcdOptions _options;
-    private readonly bool _isDirect;
+    private readonly Func<Volume, OpenAnswer, IObjectMap>? _makeMap;
+    private readonly Refusals _refusals = new();
     private VolumeService _volumes = null!;
     private DataPath _data = null!;
     private Listing _listing = null!;
@@ -31,9 +32,14 @@ public sealed partial class VlmcdPeer : Peer
     /// <param name="direct">Take all objects of a volume to be in its own layer, without asking its map: for measuring what maps cost, on volumes that share nothing.</param>
     /// <exception cref="ErrnoException">EINVAL: an option is out of range.</exception>
     public VlmcdPeer(VlmcdOptions options, bool direct = false)
+        : this(options, direct ? (_, answer) => new DirectMap(answer.Layer) : null)
+    {
+    }
+
+    internal VlmcdPeer(VlmcdOptions options, Func<Volume, OpenAnswer, IObjectMap>? makeMap)
     {
         options.Check();
-        (_options, _isDirect) = (options, direct);
+        (_options, _makeMap) = (options, makeMap);
     }
 
     internal VolumeService Volumes => _volumes;
@@ -46,7 +52,7 @@ public sealed partial class VlmcdPeer : Peer
     {
         var blocks = Context.OpenRoute(_options.Blocks);
         _maps = Context.OpenRoute(_options.Maps);
-        _volumes = new VolumeService(Context, blocks, _maps, Statistics, _isDirect ? (_, answer) => new DirectMap(answer.Layer) : null);
+        _volumes = new VolumeService(Context, blocks, _maps, Statistics, _makeMap);
         _data = new DataPath(Context, blocks, _options, Statistics);
         _lookups = new ObjectIo(Context, blocks, 0);
         _listing = new Listing(Context, _lookups, _options);
@@ -61,7 +67,7 @@ public sealed partial class VlmcdPeer : Peer
         {
             case XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes:
                 var volume = _volumes.Table.ByFlow(request.Flow);
-                return volume is { IsReady: true } && volume.Matches(request.Target) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
+                return volume is { IsReady: true } && volume.Matches(request.Target) && (!volume.IsStandby || op is XsegOp.Read or XsegOp.Flush) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
             case XsegOp.Ping:
                 return new ValueTask<int>(0);
             default:
@@ -85,6 +91,7 @@ public sealed partial class VlmcdPeer : Peer
         try
         {
             if (request.Target.IsEmpty) return await PassListAsync(request, op);
+            if (op == XsegOp.Read && Refusals.TryParse(request.Target, out var identity)) return await _listing.AnswerTextAsync(request, _refusals.Find(identity));
             var name = VolumeName.Parse(request.Target);
             return op is XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes or XsegOp.MapRead
                 ? await ResumeAsync(request, op, name) : await ControlAsync(request, op, name);
@@ -92,6 +99,7 @@ public sealed partial class VlmcdPeer : Peer
         catch (ErrnoException refused)
         {
             Context.Log.LogDebug("{Op} refused: {Reason}", op, refused.Message);
+            _refusals.Keep(request.Identity, refused.Message);
             return refused.Errno;
         }
     }
@@ -104,16 +112,16 @@ public sealed partial class VlmcdPeer : Peer
         switch (op)
         {
             case XsegOp.Open:
-                var (volume, opened) = await _volumes.OpenAsync(name, readOnly, request.Issuer);
+                var (volume, opened) = await _volumes.OpenAsync(name, readOnly, (request.Flags & RequestFlags.NoSync) != 0, request.Issuer);
                 BinaryPrimitives.WriteUInt64LittleEndian(request.Result, (ulong)opened.ObjectSize);
                 BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], opened.Flow);
                 BinaryPrimitives.WriteUInt32LittleEndian(request.Result[12..], volume.IsReadOnly ? 1u : 0);
                 return Answer(request, opened);
             case XsegOp.Close:
-                await _volumes.CloseAsync(name, readOnly, request.Issuer);
+                await _volumes.CloseAsync(name, readOnly, request.Flow, request.Issuer);
                 return 0;
             case XsegOp.Info:
-                return Answer(request, await _volumes.PassAsync(op, name, identity));
+                return Answer(request, await _volumes.InfoAsync(name, identity));
             case XsegOp.Create or XsegOp.Clone:
                 return Answer(request, await _volumes.PassAsync(op, name, identity, source, request.Offset, request.Length));
             case XsegOp.Hash:
@@ -159,6 +167,12 @@ public sealed partial class VlmcdPeer : Peer
             await _volumes.ResumeAsync(name, request.Flow, request.Issuer);
             var volume = _volumes.Table.ByFlow(request.Flow);
             if (volume is not { IsReady: true } || !volume.Matches(request.Target)) continue;
+            if (volume.IsStandby && op is not (XsegOp.Read or XsegOp.Flush or XsegOp.MapRead))
+            {
+                await _volumes.TakeOverAsync(name);
+                continue;
+            }
+
             return op == XsegOp.MapRead ? await _listing.MapAsync(request, volume, request.Offset, request.Length) : await _data.Run(request, op, volume);
         }
     }

@@ -1,6 +1,7 @@
 using Archipelago.Memd;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Layout;
+using Archipelago.Xseg.Ports;
 
 namespace Archipelago.Cached.Tests;
 
@@ -74,6 +75,52 @@ public sealed class CrashPointTests
         return new Reply(0);
     }), stride: 5);
 
+    [Fact]
+    public void FillOfWhatIsShared() => EveryStore(rig => Below(rig, 8192), rig => rig.Start(() => rig.Client.ReadAsync(2, "a", 0, 8192, flags: RequestFlags.Shared)));
+
+    [Fact]
+    public void ADirtyObjectIsTakenToBeShared() => EveryStore(rig => Old(rig, 8192), rig => rig.Start(() => rig.Client.ReadAsync(2, "a", 0, 8192, flags: RequestFlags.Shared)));
+
+    [Fact]
+    public void ASharedObjectIsTakenBack() => EveryStore(rig =>
+    {
+        Below(rig, 8192);
+        rig.Read(2, "a", 0, 8192, flags: RequestFlags.Shared);
+    }, rig => rig.Start(() => rig.Client.ReadAsync(1, "a", 0, 8192)));
+
+    [Fact]
+    public void ASharedObjectIsWritten() => EveryStore(rig =>
+    {
+        Below(rig, 8192);
+        rig.Read(2, "a", 0, 8192, flags: RequestFlags.Shared);
+    }, rig => Writing(rig, 512, 4096, 2));
+
+    [Theory]
+    [InlineData(RequestFlags.Shared)]
+    [InlineData(RequestFlags.Shared | RequestFlags.ForceUnitAccess)]
+    public void CopyFromPages(RequestFlags flags) => EveryStore(rig =>
+    {
+        Assert.Equal(0, rig.Run(() => rig.Client.WriteAsync(2, "image", 0, Rig.Fill(20000, 1), route: rig.Client.Blocks)).Status);
+        rig.Read(2, "image", 0, 20480, flags: RequestFlags.Shared);
+    }, rig => rig.Start(() => rig.Client.IssueAsync(XsegOp.Copy, 1, "a", 0, 1 << 20, flags, "image")));
+
+    [Fact]
+    public void CopyOverWhatIsThere() => EveryStore(rig =>
+    {
+        Old(rig, 32768);
+        rig.Write(1, "image", 0, Rig.Fill(16384, 2));
+    }, rig => rig.Start(() => rig.Client.IssueAsync(XsegOp.Copy, 1, "a", 0, 1 << 20, source: "image")));
+
+    [Fact]
+    public void Invalidate() => EveryStore(rig =>
+    {
+        Old(rig, 12288);
+        rig.Do(XsegOp.Flush, 1, "");
+        rig.Write(1, "a", 0, Rig.Fill(4096, 2));
+        rig.Write(1, "a", 8704, Rig.Fill(512, 2));
+        rig.Write(1, "b", 0, Rig.Fill(8192, 3));
+    }, rig => rig.Start(() => rig.Client.IssueAsync(XsegOp.Invalidate, 1, "")));
+
     private static Task<Reply> Writing(Rig rig, ulong offset, int length, ulong stamp) => rig.Start(() => rig.Client.WriteAsync(1, "a", offset, Rig.Fill(length, stamp)));
 
     private static void Old(Rig rig, int length) => Assert.Equal(0, rig.Write(1, "a", 0, Rig.Fill(length, 1)).Status);
@@ -92,10 +139,9 @@ public sealed class CrashPointTests
     private static void EveryStore(Action<Rig> before, Func<Rig, Task<Reply>> protocol, int stride = 1)
     {
         const int Bytes = 128 * 1024;
-        byte[] old, expected;
+        byte[] expected;
         using (var rig = Make(before))
         {
-            old = rig.Read(1, "a", 0, Bytes, own: true).Data!;
             var reply = protocol(rig);
             rig.World.RunUntil(() => reply.IsCompleted, "the protocol");
             expected = rig.Read(1, "a", 0, Bytes, own: true).Data!;

@@ -87,6 +87,56 @@ public sealed class ReadTests
         Assert.Equal(XsegErrno.EIO, rig.Read(1, "a", 0, 4096, flags: RequestFlags.MustExist).Status);
     }
 
+    [Theory]
+    [InlineData(RequestFlags.None)]
+    [InlineData(RequestFlags.Shared)]
+    public void WhatMustExistAndDoesNotIsAskedForAgainEachTime(RequestFlags shared)
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        var flags = RequestFlags.MustExist | shared;
+        for (int i = 1; i <= 2; i++)
+        {
+            Assert.Equal(XsegErrno.EIO, rig.Read(1, "a", 0, 8192, flags: flags).Status);
+            Assert.Equal(i, blocker.Of(XsegOp.Read).Count());
+            Assert.Equal((0, 0), (rig.Store.Buckets.Count, rig.Store.Objects.Count));
+        }
+
+        // Zeros that others may read do not stay in the way of what another host makes then.
+        Assert.Equal(ReplyFlags.Missing, rig.Read(1, "a", 0, 8192, flags: shared).Flags);
+        rig.Run(() => rig.Client.WriteAsync(1, "a", 0, Rig.Fill(8192, 1), route: rig.Client.Blocks));
+        Assert.Equal(new byte[8192], rig.Read(1, "a", 0, 8192, flags: shared).Data);
+        var found = rig.Read(1, "a", 0, 8192, flags: flags);
+        Assert.Equal((0, ReplyFlags.None), (found.Status, found.Flags));
+        Assert.Equal(Rig.Fill(8192, 1), found.Data);
+    }
+
+    [Fact]
+    public void WhatWasOnlyWrittenHereExists()
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        rig.Write(1, "a", 4096, Rig.Fill(4096, 1));
+        Assert.Equal(new byte[4096], rig.Read(1, "a", 0, 4096, flags: RequestFlags.MustExist).Data);
+        Assert.Equal(0, rig.Do(XsegOp.Flush, 1, "").Status);
+        // Lost in the store: no zeros.
+        rig.Below(XsegOp.Delete, 1, "a");
+        Assert.Equal(XsegErrno.EIO, rig.Read(1, "a", 16384, 4096, flags: RequestFlags.MustExist).Status);
+    }
+
+    [Fact]
+    public void WhatOnlyBlockersCanDoIsRefused()
+    {
+        var (rig, blocker) = Make();
+        using var _ = rig;
+        rig.Write(1, "a", 0, Rig.Fill(4096, 1));
+        blocker.Seen.Clear();
+        Assert.Equal(XsegErrno.ENOTSUP, rig.Write(1, "a", 0, Rig.Fill(1024, 1), RequestFlags.Compare).Status);
+        Assert.Equal(XsegErrno.ENOTSUP, rig.Read(1, "", 0, 1000, flags: RequestFlags.List, own: true).Status);
+        Assert.Equal(XsegErrno.ENOTSUP, rig.Read(1, "a", 0, 4096, flags: RequestFlags.List, own: true).Status);
+        Assert.Empty(blocker.Seen);
+    }
+
     [Fact]
     public void BadRequestsAreRefused()
     {

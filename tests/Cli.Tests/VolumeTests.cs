@@ -140,7 +140,7 @@ public sealed class VolumeTests : IDisposable
         Assert.Equal("free", Json("volume", "unlock", "base").GetProperty("state").GetString());
         Refused("EINVAL", "not locked", "volume", "unlock", "base");
         Refused("EINVAL", "nothing to break", "volume", "unlock", "base", "--force");
-        Refused("EINVAL", "not open", "volume", "close", "base");
+        Refused("ESTALE", "not open", "volume", "close", "base");
         Refused("ENOENT", "nobody", "volume", "lock", "nobody");
 
         Assert.Equal(1, Json("volume", "open", "base@s1").GetProperty("openers").GetInt32());

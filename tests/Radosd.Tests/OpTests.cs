@@ -186,7 +186,8 @@ public sealed class OpTests : IDisposable
         Assert.Equal(0, Lock(XsegOp.Acquire, mine, RequestFlags.NoSync));
         Assert.Equal(Errno.EBUSY, Lock(XsegOp.Acquire, other, RequestFlags.NoSync));
         Assert.Equal(Errno.EACCES, Lock(XsegOp.Release, other));
-        Assert.Equal(Errno.ENOENT, _client.Do(XsegOp.Info, "lock").Status);
+        // The record is an object as all others.
+        Assert.Equal((0, 512ul), (_client.Do(XsegOp.Info, "lock").Status, _client.Do(XsegOp.Info, "lock").Serviced));
 
         var waiter = _client.Send(XsegOp.Acquire, XsegClient.Name("lock"), cookie: other);
         Assert.Equal(0, Lock(XsegOp.Release, mine));
@@ -223,9 +224,11 @@ public sealed class OpTests : IDisposable
         ];
         for (int i = 0; i < names.Length; i++)
         {
-            Answer(XsegOp.Write, i, data: [(byte)i, 1]);
             Answer(XsegOp.Acquire, i, cookie: [(byte)(i + 1)], flags: RequestFlags.NoSync);
         }
+
+        for (int i = 0; i < names.Length; i++) Answer(XsegOp.Release, i, cookie: [(byte)(i + 1)]);
+        for (int i = 0; i < names.Length; i++) Answer(XsegOp.Write, i, data: [(byte)i, 1]);
 
         for (int i = 0; i < names.Length; i++)
         {
@@ -233,7 +236,6 @@ public sealed class OpTests : IDisposable
             Assert.Equal(0, _client.Wait(read));
             Assert.Equal([(byte)i, 1], XsegClient.Data(read));
             _client.Free(read);
-            Answer(XsegOp.Release, i, cookie: [(byte)(i + 1)]);
         }
 
         void Answer(XsegOp op, int i, byte[]? data = null, byte[]? cookie = null, RequestFlags flags = RequestFlags.None)

@@ -16,7 +16,6 @@ public class AllocationTests
     public void Requests_allocate_nothing_in_the_steady_state(ulong offset, ulong length)
     {
         using var rig = new Rig(oneReactor: true);
-        rig.Cut.Records = false;
         uint flow = rig.CreateAndOpen("disk", 1 << 20);
         var name = Encoding.ASCII.GetBytes("disk");
         var hash = Hash128.Of(name);
@@ -60,7 +59,6 @@ public class AllocationTests
     {
         const int Requests = 3000;
         using var rig = new Rig();
-        rig.Cut.Records = false;
         uint flow = rig.CreateAndOpen("disk", 1 << 20);
         rig.Store.Run(async () =>
         {

@@ -17,8 +17,9 @@ internal sealed class Client : Peer
 {
     public override ValueTask<int> HandleAsync(Request request) => new(Runtime.Errno.ENOTSUP);
 
-    internal Task<Answer> Do(string route, XsegOp op, string name, uint flow = 0, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None) =>
-        RunAsync(route, op, name, flow, offset, length, flags, null, ownPages: false);
+    internal Task<Answer> Do(
+        string route, XsegOp op, string name, uint flow = 0, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None, string? source = null, UInt128 identity = default) =>
+        RunAsync(route, op, name, flow, offset, length, flags, null, ownPages: false, source, identity);
 
     internal Task<Answer> Write(string route, string name, uint flow, ulong offset, byte[] data, RequestFlags flags = RequestFlags.None) =>
         RunAsync(route, XsegOp.Write, name, flow, offset, (ulong)data.Length, flags, data, ownPages: true);
@@ -27,11 +28,14 @@ internal sealed class Client : Peer
         RunAsync(route, XsegOp.Read, name, flow, offset, length, RequestFlags.None, null, ownPages);
 
     private async Task<Answer> RunAsync(
-        string route, XsegOp op, string name, uint flow, ulong offset, ulong length, RequestFlags flags, byte[]? data, bool ownPages)
+        string route, XsegOp op, string name, uint flow, ulong offset, ulong length, RequestFlags flags, byte[]? data, bool ownPages, string? source = null, UInt128 identity = default)
     {
         var target = Encoding.UTF8.GetBytes(name);
         var request = await Context.AllocateAsync();
         Context.Port.Prepare(request, op, flow, target, Hash128.Of(target), offset, length, flags);
+        if (identity != 0) Context.Port.SetIdentity(request, identity);
+        if (source != null) Context.Port.SetSource(request, Encoding.UTF8.GetBytes(source));
+        request.Result.Clear();
         bool hasData = op is XsegOp.Read or XsegOp.Write or XsegOp.MapRead;
         if (hasData)
             while (!Context.Port.TryAttachPages(request, ownPages)) await Context.Reactor.Delay(TimeSpan.FromMilliseconds(1));

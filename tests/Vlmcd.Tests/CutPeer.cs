@@ -15,12 +15,11 @@ namespace Archipelago.Vlmcd.Tests;
 internal sealed class CutPeer(MemdPeer memd) : Peer
 {
     private readonly List<Completion<bool>> _held = [];
+    private readonly Dictionary<string, ulong> _epochs = [];
+    private readonly HashSet<string> _locked = [];
     private int _left = int.MaxValue;
     private bool _hold;
 
-    /// <summary>Objects that were ever written.</summary>
-    internal HashSet<string> Written { get; } = [];
-    internal bool Records { get; set; } = true;
     /// <summary>Changes let through since the last cut.</summary>
     internal int Changes { get; private set; }
     internal int Held => _held.Count;
@@ -40,12 +39,12 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
         foreach (var one in held) one.Set(true);
     }
 
-    /// <summary>The first request of this op on an object that is no header ends in an exception: a fault of ours in a peer of the same process.</summary>
+    /// <summary>The first request of this op on an object of data ends in an exception: a fault of ours in a peer of the same process.</summary>
     internal XsegOp? ThrowsOnceAt { get; set; }
 
     public override ValueTask<int> HandleAsync(Request request)
     {
-        if (request.Op == ThrowsOnceAt && !request.Target.StartsWith("v."u8))
+        if (request.Op == ThrowsOnceAt && request.Target.StartsWith("o."u8))
         {
             ThrowsOnceAt = null;
             throw new InvalidOperationException("nobody expects this");
@@ -59,9 +58,48 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
             Changes++;
         }
 
-        if (Records && request.Op == XsegOp.Write) Written.Add(Encoding.UTF8.GetString(request.Target));
+        if (Trace != null && changes) Trace.Add($"{request.Op} {Encoding.UTF8.GetString(request.Target)}");
         if (request.Op == XsegOp.Write && LieAboutWrites > 0) return Lie(request);
-        return memd.HandleAsync(request);
+        if (Stop is { } stop && stop(request)) return StopOne(request);
+        return request.Op is XsegOp.Acquire or XsegOp.Release ? Lock(request) : memd.HandleAsync(request);
+    }
+
+    /// <summary>Changes, as text, in their order.</summary>
+    internal List<string>? Trace { get; set; }
+
+    /// <summary>Says of a request whether it is held until <see cref="Go"/>; it is carried out then.</summary>
+    internal Func<Request, bool>? Stop { get; set; }
+    /// <summary>Requests that <see cref="Stop"/> holds.</summary>
+    internal int Stopped => _stopped.Count;
+
+    private readonly List<Completion<bool>> _stopped = [];
+
+    internal void Go()
+    {
+        Stop = null;
+        var stopped = _stopped.ToArray();
+        _stopped.Clear();
+        foreach (var one in stopped) one.Set(true);
+    }
+
+    private async ValueTask<int> StopOne(Request request)
+    {
+        var turn = new Completion<bool>();
+        _stopped.Add(turn);
+        await turn.Task;
+        return await memd.HandleAsync(request);
+    }
+
+    /// <summary>A blocker that keeps no epochs gets some here.</summary>
+    private async ValueTask<int> Lock(Request request)
+    {
+        string name = Encoding.UTF8.GetString(request.Target);
+        int status = await memd.HandleAsync(request);
+        if (status != 0) return status;
+        if (request.Op == XsegOp.Release) _locked.Remove(name);
+        else if (_locked.Add(name)) _epochs[name] = _epochs.GetValueOrDefault(name) + 1;
+        if (request.Op == XsegOp.Acquire && request.Serviced == 0) request.Serviced = _epochs[name];
+        return 0;
     }
 
     private async ValueTask<int> Lie(Request request)

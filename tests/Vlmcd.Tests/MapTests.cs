@@ -35,6 +35,10 @@ public class MapTests
             if (access == ObjectAccess.Write) _exist.Add(index);
             return 0;
         }
+
+        public void Change(ulong objects, ulong layer, bool isKnown)
+        {
+        }
     }
 
     [Fact]
@@ -43,7 +47,7 @@ public class MapTests
         LearningMap? map = null;
         Rig? rig = null;
         using var made = rig = new Rig(make: () => new VlmcdPeer(
-            new VlmcdOptions { ObjectSize = Rig.ObjectSize, FanOut = 4 }, header => map = new LearningMap(header.Id, () => rig!.VlmcdNode.Reactor)));
+            new VlmcdOptions { FanOut = 4 }, (_, answer) => map = new LearningMap(answer.Layer, () => rig!.VlmcdNode.Reactor)));
         uint flow = rig.CreateAndOpen("disk", 1 << 20);
         foreach (bool own in new[] { false, true })
         {

@@ -75,13 +75,7 @@ public class RestartTests
         using var rig = new Rig();
         uint flow = rig.CreateAndOpen("disk", 1 << 20);
         rig.Write("disk", flow, 0, VolumeTests.Bytes(1, 4096));
-        rig.VlmcdNode.Run(async () =>
-        {
-            await rig.VlmcdNode.Host.StopAsync();
-            return true;
-        });
-        var node = rig.NewNode();
-        node.Start(new VlmcdPeer(new VlmcdOptions { ObjectSize = Rig.ObjectSize }), "vlmcd", "volumes", 64);
+        rig.RestartVlmcd();
         Assert.Equal(VolumeTests.Bytes(1, 4096), rig.Read("disk", flow, 0, 4096).Data);
         Assert.Equal("disk\n", rig.List());
     }

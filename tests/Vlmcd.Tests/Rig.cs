@@ -1,4 +1,6 @@
 using System.Text;
+using Archipelago.Mapperd;
+using Archipelago.Maps;
 using Archipelago.Memd;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
@@ -6,23 +8,27 @@ using Archipelago.Xseg.Memory;
 
 namespace Archipelago.Vlmcd.Tests;
 
-/// <summary>memd behind a <see cref="CutPeer"/>, vlmcd, and a client: each on a reactor of its own, or all on one.</summary>
-internal sealed class Rig : IDisposable
+/// <summary>memd behind a <see cref="CutPeer"/>, mapperd, vlmcd, and a client: each on a reactor of its own, or all on one.</summary>
+internal sealed partial class Rig : IDisposable
 {
     internal const int ObjectSize = 16 << 10;
     private readonly string _directory = Path.Combine("/dev/shm", "vlmcd-test-" + Guid.NewGuid().ToString("N"));
     private readonly Segment _segment;
     private readonly List<Node> _nodes = [];
     private readonly Func<VlmcdPeer> _make;
+    private readonly MapperdOptions _mapperd;
 
-    internal Rig(bool oneReactor = false, bool isVolatile = false, int fanOut = 16, Func<VlmcdPeer>? make = null, int slots = 256)
+    internal Rig(bool oneReactor = false, bool isVolatile = false, int fanOut = 16, Func<VlmcdPeer>? make = null, int slots = 256, MapperdOptions? mapperd = null)
     {
-        _make = make ?? (() => new VlmcdPeer(new VlmcdOptions { ObjectSize = ObjectSize, FanOut = fanOut }));
-        _segment = Segment.Create(_directory, new SegmentOptions { Ports = 8, SlotsPerPort = slots, Pages = 6000, Flows = 64, Prefault = false });
+        _make = make ?? (() => new VlmcdPeer(new VlmcdOptions { FanOut = fanOut }));
+        _mapperd = (mapperd ?? new MapperdOptions()) with { Blocks = "cache", Objects = "cache", ObjectSize = ObjectSize };
+        _segment = Segment.Create(_directory, new SegmentOptions { Ports = 8, SlotsPerPort = slots, Pages = 6000, Flows = 256, Prefault = false });
         Store = NewNode();
         Memd = new MemdPeer(new MemdOptions { Volatile = isVolatile });
-        Store.Start(Memd, "memd", "blocks", 2000);
+        Store.Start(Memd, "memd", "blocks", 1800);
         Cut = Store.Start(new CutPeer(Memd), "cut", "cache", 16);
+        MapperdNode = oneReactor ? Store : NewNode();
+        Mapperd = MapperdNode.Start(new MapperdPeer(_mapperd), "mapperd", "maps", 128);
         VlmcdNode = oneReactor ? Store : NewNode();
         Vlmcd = VlmcdNode.Start(_make(), "vlmcd", "volumes", 64);
         ClientNode = oneReactor ? Store : NewNode();
@@ -32,6 +38,8 @@ internal sealed class Rig : IDisposable
     internal Node Store { get; }
     internal MemdPeer Memd { get; }
     internal CutPeer Cut { get; }
+    internal Node MapperdNode { get; private set; }
+    internal MapperdPeer Mapperd { get; private set; }
     internal Node VlmcdNode { get; private set; }
     internal VlmcdPeer Vlmcd { get; private set; }
     internal Node ClientNode { get; }
@@ -44,8 +52,8 @@ internal sealed class Rig : IDisposable
         return node;
     }
 
-    internal Answer Do(XsegOp op, string name, uint flow = 0, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None) =>
-        ClientNode.Run(() => Client.Do("volumes", op, name, flow, offset, length, flags));
+    internal Answer Do(XsegOp op, string name, uint flow = 0, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None, string? source = null) =>
+        ClientNode.Run(() => Client.Do("volumes", op, name, flow, offset, length, flags, source));
 
     internal Answer Write(string name, uint flow, ulong offset, byte[] data, RequestFlags flags = RequestFlags.None) =>
         ClientNode.Run(() => Client.Write("volumes", name, flow, offset, data, flags));
@@ -53,9 +61,9 @@ internal sealed class Rig : IDisposable
     internal Answer Read(string name, uint flow, ulong offset, ulong length, bool ownPages = false) =>
         ClientNode.Run(() => Client.Read("volumes", name, flow, offset, length, ownPages));
 
-    internal uint Open(string name)
+    internal uint Open(string name, RequestFlags flags = RequestFlags.None)
     {
-        var answer = Do(XsegOp.Open, name);
+        var answer = Do(XsegOp.Open, name, flags: flags);
         Assert.Equal(0, answer.Status);
         return answer.Flow;
     }
@@ -76,34 +84,55 @@ internal sealed class Rig : IDisposable
         return Encoding.ASCII.GetString(read.Data, 0, (int)read.Serviced);
     }
 
-    /// <summary>Objects of volumes and headers that the store holds.</summary>
-    internal List<string> Objects()
+    /// <summary>All objects that the store holds but the catalogue, locks, and names that nobody has.</summary>
+    internal List<string> Objects() => ClientNode.Run(async () =>
     {
-        var names = Store.Run(() => Task.FromResult(Cut.Written.Where(name => !name.StartsWith("c.", StringComparison.Ordinal)).ToArray()));
-        return [.. names.Where(name => ClientNode.Run(() => Client.Do("blocks", XsegOp.Info, name)).Status == 0)];
-    }
-
-    /// <summary>kill -9 of vlmcd, and a successor. What hung at the cut has had no effect.</summary>
-    internal void KillVlmcd(bool powerFailure = false)
-    {
-        VlmcdNode.StopReactor();
-        Store.Run(() =>
+        var io = new ObjectIo(Client.Context, Client.Context.OpenRoute("blocks"), 0);
+        var names = new List<string>();
+        for (ulong cursor = 0; cursor != ulong.MaxValue;)
         {
-            Cut.Mend();
-            if (powerFailure) Memd.Crash();
-            return Task.FromResult(true);
-        });
-        VlmcdNode.Bury();
-        VlmcdNode = NewNode();
-        Vlmcd = VlmcdNode.Start(_make(), "vlmcd", "volumes", 64);
-    }
+            var (status, bytes, next) = await io.ListAsync(cursor, 64 << 10);
+            Assert.Equal(0, status);
+            for (int at = 0; at + 2 <= bytes.Length;)
+            {
+                int length = BitConverter.ToUInt16(bytes, at);
+                if (length == 0) break;
+                names.Add(Encoding.ASCII.GetString(bytes, at + 2, length));
+                at += 2 + length;
+            }
 
-    /// <summary>No deletion and no trim goes on in the background any more.</summary>
+            cursor = next;
+        }
+
+        var found = new List<string>();
+        foreach (string name in names.Where(name => name[..2] is not ("c." or "l.")).Order(StringComparer.Ordinal))
+        {
+            var sector = new byte[512];
+            if (name.StartsWith("n.", StringComparison.Ordinal)) Assert.Equal(0, (await io.ReadAsync(Encoding.ASCII.GetBytes(name), 0, sector)).Status);
+            else sector[0] = 1;
+            if (sector.AsSpan().ContainsAnyExcept((byte)0)) found.Add(name);
+        }
+
+        return found;
+    });
+
+    /// <summary>How many objects of a kind the store holds: <c>n</c>ames, <c>v</c>olumes, <c>d</c>irectories, chunks of <c>m</c>aps, <c>o</c>f data.</summary>
+    internal int Count(char kind) => Objects().Count(name => name[0] == kind);
+
+    /// <summary>No deletion goes on in the background any more, and what crashes had left is settled.</summary>
     internal void UntilIdle()
     {
         Assert.Equal(0, Do(XsegOp.Info, "").Status);
-        VlmcdNode.Until(() => Vlmcd.Volumes.Purges == 0 && Vlmcd.Volumes.Table.All.All(volume => !volume.TrimLoopRuns), "background work does not end");
+        MapperdNode.Until(() => Mapperd.Volumes is { IsSettled: true, Purges: 0 }, "background work does not end");
     }
+
+    internal T OnStore<T>(Func<T> work) => Store.Run(() => Task.FromResult(work()));
+
+    internal void Change(MemdOptions options) => Store.Run(async () =>
+    {
+        await Memd.ChangeAsync(options);
+        return true;
+    });
 
     public void Dispose()
     {

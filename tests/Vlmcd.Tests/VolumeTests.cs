@@ -36,7 +36,7 @@ public class VolumeTests
         Assert.Equal(Errno.ENOENT, rig.Do(XsegOp.Info, "disk").Status);
         Assert.Equal("a-disk\n", rig.List());
         rig.UntilIdle();
-        Assert.Equal(["v.a-disk"], rig.Objects());
+        Assert.Equal("dnv", Kinds(rig));
     }
 
     [Fact]
@@ -59,7 +59,7 @@ public class VolumeTests
     [Fact]
     public void A_grow_shows_zeros_and_does_not_wait_for_all_that_a_shrink_cut_off()
     {
-        const ulong Objects = 10_000_000, End = Objects * Rig.ObjectSize;
+        const ulong Objects = 20_000, End = Objects * Rig.ObjectSize;
         using var rig = new Rig();
         uint flow = rig.CreateAndOpen("disk", End);
         foreach (ulong at in (ulong[])[MiB, End - 4096]) Assert.Equal(0, rig.Write("disk", flow, at, Bytes(1, 4096)).Status);
@@ -68,8 +68,10 @@ public class VolumeTests
         Assert.DoesNotContain(rig.Read("disk", flow, MiB, 4096).Data, value => value != 0);
         // Written after the grow: the rest of the trim, which goes on, leaves it alone.
         Assert.Equal(0, rig.Write("disk", flow, MiB, Bytes(2, 4096)).Status);
-        Assert.Equal(2, rig.Objects().Count(name => !name.StartsWith("v.", StringComparison.Ordinal)));
         Assert.Equal(Bytes(2, 4096), rig.Read("disk", flow, MiB, 4096).Data);
+        rig.UntilIdle();
+        Assert.Equal(Bytes(2, 4096), rig.Read("disk", flow, MiB, 4096).Data);
+        Assert.Equal(1, rig.Count('o'));
     }
 
     [Fact]
@@ -102,7 +104,7 @@ public class VolumeTests
 
         rig.UntilIdle();
         Assert.Null(rig.Store.Run(() => Task.FromResult(rig.Cut.ThrowsOnceAt)));
-        Assert.Equal(shrink ? 2 : 0, rig.Objects().Count);
+        Assert.Equal(shrink ? 1 : 0, rig.Count('o'));
     }
 
     [Fact]
@@ -111,7 +113,7 @@ public class VolumeTests
         using var rig = new Rig();
         Assert.Equal(0, rig.Do(XsegOp.Create, "disk", length: MiB).Status);
         Assert.Equal("disk\n", rig.List());
-        int available = rig.VlmcdNode.Run(() => Task.FromResult(rig.Vlmcd.Context.Port.Pages.Count + rig.Vlmcd.Context.Port.Limbo.Count));
+        int available = rig.MapperdNode.Run(() => Task.FromResult(rig.Mapperd.Context.Port.Pages.Count + rig.Mapperd.Context.Port.Limbo.Count));
         var lists = rig.ClientNode.Run(async () =>
         {
             var context = rig.Client.Context;
@@ -126,12 +128,17 @@ public class VolumeTests
                 answers.Add(route.SubmitAsync(request).AsTask());
             }
 
-            await Task.WhenAll(answers.Take(available));
-            Assert.All(answers.Skip(available), answer => Assert.False(answer.IsCompleted));
-            for (int i = 0; i < 3; i++) context.Free(requests[i]);
-            Assert.All(await Task.WhenAll(answers), status => Assert.Equal(0, status));
-            var read = requests.Skip(3).Select(Text).ToArray();
-            foreach (var request in requests.Skip(3)) context.Free(request);
+            // Reading the catalogue takes pages, too: not all of them can be lent.
+            while (answers.Count(answer => answer.IsCompleted) < available / 2) await context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
+            Assert.Contains(answers, answer => !answer.IsCompleted);
+            var read = new List<string>();
+            for (int i = 0; i < answers.Count; i++)
+            {
+                Assert.Equal(0, await answers[i]);
+                read.Add(Text(requests[i]));
+                context.Free(requests[i]);
+            }
+
             return read;
         });
         Assert.All(lists, list => Assert.Equal("disk\n", list));
@@ -168,7 +175,7 @@ public class VolumeTests
         foreach (ulong size in new ulong[] { 0, 511, 513 }) Assert.Equal(Errno.EINVAL, rig.Do(XsegOp.Create, "x", length: size).Status);
         Assert.Equal(Errno.EFBIG, rig.Do(XsegOp.Create, "x", length: 1ul << 61).Status);
         foreach (string name in new[] { ".x", "a/b", "a b", new string('n', 90) }) Assert.Equal(Errno.EINVAL, rig.Do(XsegOp.Create, name, length: 512).Status);
-        Assert.Equal(Errno.ENOENT, rig.Read("nothing", 0, 0, 512).Status);
+        Assert.Equal(Errno.EINVAL, rig.Read("nothing", 0, 0, 512).Status);
         uint flow = rig.CreateAndOpen("x", 64 << 10);
         Assert.Equal(Errno.EINVAL, rig.Read("x", flow, 1, 512).Status);
         Assert.Equal(Errno.EINVAL, rig.Read("x", flow, 0, 100).Status);
@@ -179,7 +186,7 @@ public class VolumeTests
         Assert.Equal(Errno.ENOSPC, rig.Do(XsegOp.WriteZeroes, "x", flow, 0, 65 << 10).Status);
         Assert.Equal(Errno.EINVAL, rig.Read("x", flow + 1, 0, 512).Status);
         Assert.Equal(Errno.EINVAL, rig.Read("x", 0, 0, 512).Status);
-        Assert.Equal(Errno.ENOTSUP, rig.Do(XsegOp.Snapshot, "x", flow).Status);
+        Assert.Equal(Errno.EINVAL, rig.Do(XsegOp.Snapshot, "x", flow).Status);
         Assert.Equal(0, rig.Do(XsegOp.Ping, "x").Status);
         Assert.Equal((0, 0ul), Outcome(rig.Do(XsegOp.Discard, "x", flow, 512, 0)));
     }
@@ -308,6 +315,9 @@ public class VolumeTests
         for (int i = 0; i < bytes.Length; i += 16) entries.Add((BitConverter.ToUInt64(bytes, i), BitConverter.ToUInt32(bytes, i + 8)));
         return entries;
     }
+
+    /// <summary>The kinds of the objects that the store holds.</summary>
+    private static string Kinds(Rig rig) => string.Concat(rig.Objects().Select(name => name[0]).Order());
 
     private static unsafe int Flushed(Rig rig, uint flow, int set = -1)
     {

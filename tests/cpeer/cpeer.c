@@ -211,7 +211,15 @@ static uint64_t *extent_at(struct xseg_slot *slot, uint32_t index)
     return (uint64_t *)bytes_of(xseg_extent_page(slot->indirect[index / XSEG_EXTENTS_PER_INDIRECT])) + index % XSEG_EXTENTS_PER_INDIRECT;
 }
 
-/* What a request may read: its own payload, or a page lent to its flow, of the generation that the extent says. */
+/* Objects that never change again belong to a flow whose pages any slot may read. */
+static int is_shared(uint32_t index)
+{
+    if (index >= header.flow_count) return 0;
+    struct xseg_flow *entry = (struct xseg_flow *)(base + header.flows_offset) + index;
+    return entry->name_space == XSEG_FLOW_SHARED && (uint32_t)xseg_load(&entry->word) == 2;
+}
+
+/* What a request may read: its own payload, or a page lent to its flow or to all, of the generation that the extent says. */
 static const char *readable(uint32_t number, struct xseg_slot *slot, uint32_t index)
 {
     uint64_t extent = *extent_at(slot, index);
@@ -221,7 +229,7 @@ static const char *readable(uint32_t number, struct xseg_slot *slot, uint32_t in
     int right = xseg_generation(word) == xseg_generation(extent);
     switch (xseg_state(word)) {
     case XSEG_PAGE_SLOT: right = right && xseg_page_owner(word) == number; break;
-    case XSEG_PAGE_CACHE: case XSEG_PAGE_LIMBO: case XSEG_PAGE_LENT: right = right && entry->flow == (uint16_t)flow; break;
+    case XSEG_PAGE_CACHE: case XSEG_PAGE_LIMBO: case XSEG_PAGE_LENT: right = right && (entry->flow == (uint16_t)flow || is_shared(entry->flow)); break;
     case XSEG_PAGE_RESERVED: right = (uint32_t)extent == 0; break;
     default: right = 0;
     }

@@ -52,9 +52,12 @@ public unsafe struct FlowEntry
     [FieldOffset(29)] public byte Checksums;
     /// <summary>1: epochs are destaged in write order.</summary>
     [FieldOffset(30)] public byte Ordered;
-    /// <summary>1: the blocker failed a FLUSH on which changes relied that no page of the cache holds. The user's next FLUSH says so (EIO), and makes it
-    /// 2, told: the one after that clears it, as the answer might have died with its teller, to be given by a successor.</summary>
+    /// <summary>0, <see cref="Owed"/> or <see cref="OwedTold"/>.</summary>
     [FieldOffset(31)] public byte FlushOwed;
+    /// <summary>Of <see cref="FlushOwed"/>: the blocker failed a FLUSH on which changes relied that no page of the cache holds. The user's next FLUSH says so (EIO).</summary>
+    public const byte Owed = 1;
+    /// <summary>Of <see cref="FlushOwed"/>: a FLUSH has said it; the one after that clears it, as the answer might have died with its teller, to be given by a successor.</summary>
+    public const byte OwedTold = 2;
     /// <summary>Guaranteed pages.</summary>
     [FieldOffset(32)] public ulong MinimumPages;
     /// <summary>Maximum pages, 0 for no limit.</summary>
@@ -68,6 +71,8 @@ public unsafe struct FlowEntry
     [FieldOffset(64)] public ulong LockEpoch;
     /// <summary>Bytes of <see cref="Name"/>.</summary>
     [FieldOffset(72)] public uint NameLength;
+    /// <summary>1: nothing of the flow is cached, whatever its policy: another host may be writing to the volume.</summary>
+    [FieldOffset(76)] public byte Uncached;
     /// <summary>Id of the volume: its lock is the object <c>l.</c> + 16 hex digits of it.</summary>
     [FieldOffset(80)] public ulong LockId;
     /// <summary>Name of the volume.</summary>

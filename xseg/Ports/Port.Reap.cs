@@ -39,18 +39,6 @@ public sealed unsafe partial class Port
         return entry->State == (uint)PortState.Bound && (entry->Flags & (uint)PortFlags.Transient) != 0 && !PortTable.IsAlive(segment, number);
     }
 
-    private static bool HoldsUnstable(Segment segment, int number)
-    {
-        for (uint page = 1; page < segment.PageCount; page++)
-        {
-            var entry = segment.PageAt(page);
-            var word = new PageWord(Volatile.Read(ref entry->Word));
-            if (word.State == PageState.Cache && word.Owner == (uint)number && entry->IsUnstable) return true;
-        }
-
-        return false;
-    }
-
     private static Port? TakeDead(Segment segment, int number)
     {
         lock (segment.MaintenanceGate)
@@ -58,7 +46,7 @@ public sealed unsafe partial class Port
             using var maintenance = segment.Locks.Maintain();
             if (segment.Header->State != (uint)SegmentState.Ready || !IsDeadTransient(segment, number) || !segment.TryTakePortLock(number)) return null;
             // No client has any: it is a cache's whose entry is damaged, or pages whose words are. Its successor, or fsck, takes care of them.
-            if (HoldsUnstable(segment, number))
+            if (PortFaults.DirtyByPort(segment)[number] > 0)
             {
                 segment.ReleasePortLock(number);
                 return null;

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Tables;
 
 namespace Archipelago.Xseg.Ports;
 
@@ -65,8 +66,8 @@ public readonly unsafe struct RequestData
     }
 
     /// <summary>
-    /// The bytes of extent <paramref name="index"/> for reading: payload of the root, a page lent to it, or zeros. Null if the
-    /// page's word does not agree with the slot: then the request is answered EBADMSG, or (see
+    /// The bytes of extent <paramref name="index"/> for reading: payload of the root, a page lent to it (of its flow, or of
+    /// <see cref="FlowSpace.Shared"/>), or zeros. Null if the page's word does not agree with the slot: then the request is answered EBADMSG, or (see
     /// <see cref="Extent.IsSpent"/>) that part was written before.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -80,7 +81,7 @@ public readonly unsafe struct RequestData
         bool agrees = word.State switch
         {
             PageState.Slot => word.Owner == RootSlot && word.Generation == extent.Generation,
-            PageState.Cache or PageState.Limbo or PageState.Lent => word.Generation == extent.Generation && entry->Flow == (ushort)_root->Flow,
+            PageState.Cache or PageState.Limbo or PageState.Lent => word.Generation == extent.Generation && (entry->Flow == (ushort)_root->Flow || FlowTable.IsShared(_segment, entry->Flow)),
             PageState.Reserved => page == 0,
             _ => false,
         };

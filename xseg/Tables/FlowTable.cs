@@ -8,6 +8,9 @@ public static unsafe class FlowTable
 {
     private const uint InUse = 2;
 
+    /// <summary>Name of the flow of what never changes again, in <see cref="FlowSpace.Shared"/>.</summary>
+    public static ReadOnlySpan<byte> SharedName => "images"u8;
+
     /// <summary>Index of the flow, or 0 if there is none.</summary>
     public static uint Find(Segment segment, ReadOnlySpan<byte> name, byte space = 0)
     {
@@ -44,6 +47,13 @@ public static unsafe class FlowTable
         throw new XsegException(XsegErrno.ENOSPC, $"the flow table is full: {segment.FlowCount} flows; create the segment with more ([segment] flows)");
     }
 
+    /// <summary>True if a number, which may come from anywhere, is that of a flow whose pages any slot may read.</summary>
+    public static bool IsShared(Segment segment, uint flow)
+    {
+        var entry = segment.FlowAt(flow);
+        return entry != null && entry->Namespace == FlowSpace.Shared && (uint)Volatile.Read(ref entry->Word) == InUse;
+    }
+
     /// <summary>Frees a flow of which nothing is cached any more.</summary>
     public static void Remove(Segment segment, uint flow)
     {
@@ -78,6 +88,7 @@ public static unsafe class FlowTable
         Shared.Store(ref entry->DirtyAge, 0ul);
         Shared.Store(ref entry->LockEpoch, 0ul);
         Shared.Store(ref entry->LockId, 0ul);
+        Shared.Store(ref entry->Uncached, (byte)0);
         Shared.Store(ref entry->NameLength, (uint)name.Length);
         Shared.Copy(name, entry->Name);
     }

@@ -36,6 +36,8 @@ enum xseg_op {
 };
 enum xseg_flag { XSEG_FUA = 1, XSEG_MUST_EXIST = 2, XSEG_NOSYNC = 4, XSEG_FORCE = 8, XSEG_EXCLUSIVE = 16, XSEG_READ_ONLY = 32, XSEG_HOUSEKEEPING = 64, XSEG_COMPARE = 128, XSEG_SHARED = 256, XSEG_LIST = 512 };
 enum xseg_reply { XSEG_STABLE = 1, XSEG_MISSING = 2 };
+/* xseg_flow.name_space; pages of a flow of the last one may be read by any slot. */
+enum xseg_flow_space { XSEG_FLOW_DATA = 0, XSEG_FLOW_MAPS = 1, XSEG_FLOW_SHARED = 2 };
 enum xseg_segment_state { XSEG_CREATING = 0, XSEG_READY = 1, XSEG_DESTROYED = 2 };
 enum xseg_port_state { XSEG_PORT_FREE = 0, XSEG_PORT_BOUND = 1, XSEG_PORT_LEFT = 2 };
 enum xseg_port_flag { XSEG_PORT_TRANSIENT = 1 };
@@ -104,7 +106,7 @@ struct xseg_flow {
     uint8_t policy, has_flushed, name_space, safe_until_flush, degraded, checksums, ordered, flush_owed;
     uint64_t minimum_pages, maximum_pages, dirty_limit, dirty_age, lock_epoch;
     uint32_t name_length;
-    uint32_t pad1;
+    uint8_t uncached, pad1[3];
     uint64_t lock_id;
     uint8_t pad2[168];
     char name[256];

@@ -10,6 +10,11 @@ internal static unsafe partial class Libc
     internal const int FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2, FALLOC_FL_ZERO_RANGE = 16;
     internal const int SEEK_END = 2, SEEK_DATA = 3, SEEK_HOLE = 4;
     internal const int F_OFD_SETLK = 37;
+    internal const int AT_EMPTY_PATH = 0x1000;
+    internal const uint STATX_NLINK = 4;
+    internal const short POLLIN = 1;
+    /// <summary>The numbers of the calls on pidfds, which older versions of glibc do not wrap, on both architectures.</summary>
+    internal const long SYS_pidfd_open = 434, SYS_pidfd_send_signal = 424;
     internal const int EFD_SEMAPHORE = 1, EFD_CLOEXEC = 0x80000;
     internal const int MaxVectors = 1024;
 
@@ -50,8 +55,39 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial long syscall(long number, int directory, string path, OpenHow* how, nuint size);
 
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct PollFd
+    {
+        internal int Fd;
+        internal short Events, Returned;
+    }
+
+    /// <summary>Of struct statx what is asked for.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    internal struct StatX
+    {
+        [FieldOffset(0)] internal uint Mask;
+        [FieldOffset(16)] internal uint Links;
+    }
+
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int close(int fd);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int dup3(int from, int to, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int statx(int fd, byte* path, int flags, uint mask, StatX* result);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int poll(PollFd* watched, ulong count, int milliseconds);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial long syscall(long number, long first, long second, long third, long fourth);
+
+    internal static int pidfd_open(int process) => (int)syscall(SYS_pidfd_open, process, 0, 0, 0);
+
+    internal static int pidfd_send_signal(int process, int signal) => (int)syscall(SYS_pidfd_send_signal, process, signal, 0, 0);
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int mkdirat(int directory, string path, uint mode);

@@ -6,7 +6,7 @@ namespace Archipelago.Filed.Native;
 /// <summary>System calls with the errno as result: 0 or above is success, below is −errno. Interrupted calls are repeated.</summary>
 internal static unsafe class Sys
 {
-    internal const int EOPNOTSUPP = XsegErrno.ENOTSUP, EDQUOT = 122, ENOTDIR = 20, EXDEV = 18, ENOSYS = 38, ELOOP = 40;
+    internal const int EOPNOTSUPP = XsegErrno.ENOTSUP, EDQUOT = 122, ENOTDIR = 20, EXDEV = 18, ENOSYS = 38, ELOOP = 40, ESRCH = 3;
 
     internal static int LastError => Marshal.GetLastPInvokeError();
 
@@ -131,6 +131,26 @@ internal static unsafe class Sys
         CloseParent(root, fromParent);
         CloseParent(root, toParent);
         return result;
+    }
+
+    /// <summary>Whether the file has a name in some directory; false also where that cannot be told any more.</summary>
+    internal static bool HasName(int fd)
+    {
+        Libc.StatX found = default;
+        byte empty = 0;
+        return Libc.statx(fd, &empty, Libc.AT_EMPTY_PATH, Libc.STATX_NLINK, &found) == 0 && found.Links > 0;
+    }
+
+    /// <summary>
+    /// Lets the descriptor <paramref name="number"/> be the file of <paramref name="fd"/>, which is closed: in one step, while others may be using
+    /// it. The number, or −errno.
+    /// </summary>
+    internal static int Replace(int fd, int number)
+    {
+        int result = Libc.dup3(fd, number, Libc.O_CLOEXEC);
+        int error = LastError;
+        _ = Libc.close(fd);
+        return result >= 0 ? result : -error;
     }
 
     /// <summary>Size of an open file, or −errno.</summary>

@@ -18,6 +18,10 @@ internal enum JobKind : byte
     SyncAll,
     /// <summary>Names of objects are collected.</summary>
     List,
+    /// <summary>A lock's record is read.</summary>
+    ReadRecord,
+    /// <summary>A lock's record is compared and swapped.</summary>
+    SwapRecord,
 }
 
 /// <summary>
@@ -46,6 +50,12 @@ internal sealed class FileJob
     /// <summary>Of a listing.</summary>
     internal NameListing? Names;
 
+    // Of a lock's record.
+    internal byte[]? Name, Expected, Fresh;
+    /// <summary>Of a change: from this time of CLOCK_BOOTTIME on it is not begun any more, its answer is <see cref="TooLate"/>; 0 for never.</summary>
+    internal long NotAfter;
+    internal const int TooLate = -1;
+
     // Of a sync: what was there when it was asked for.
     internal long Writes, Entries;
     /// <summary>The object's failed syncs when the job came.</summary>
@@ -64,6 +74,7 @@ internal sealed class FileJob
         (Kind, Request) = (kind, request);
         (Object, SourceObject, Obstacles, IsComplete, PageCount) = (null, null, 0, false, 0);
         (Status, Serviced, Detail, Names) = (0, 0, null, null);
+        (Name, Expected, Fresh, NotAfter) = (null, null, null, 0);
         (Missing, DataChanged, EntryChanged, IsStable, NotTrusted) = (false, false, false, false, false);
     }
 

@@ -11,17 +11,17 @@ namespace Archipelago.Filed.Storage;
 /// </summary>
 internal sealed unsafe class DirectoryLock : IDisposable
 {
-    private const short WriteLock = 1;
+    private const short ReadLock = 0, WriteLock = 1;
     private int _fd;
 
     private DirectoryLock(int fd) => _fd = fd;
 
-    /// <summary>Takes the lock. EBUSY, with the other's process id, if somebody serves the directory.</summary>
-    internal static DirectoryLock Take(int root, string directory)
+    /// <summary>Takes the lock, for this process alone or together with others that share it. EBUSY, with the other's process id, if somebody serves the directory.</summary>
+    internal static DirectoryLock Take(int root, string directory, bool shared)
     {
         int fd = Sys.Open(root, "lock", Libc.O_RDWR | Libc.O_CREAT);
         if (fd < 0) throw new ErrnoException(-fd, $"{directory}/lock: cannot be opened: {Sys.Describe(-fd)}");
-        var request = new Libc.Flock { Type = WriteLock };
+        var request = new Libc.Flock { Type = shared ? ReadLock : WriteLock };
         while (Libc.fcntl(fd, Libc.F_OFD_SETLK, &request) != 0)
         {
             int error = Sys.LastError;
@@ -29,7 +29,7 @@ internal sealed unsafe class DirectoryLock : IDisposable
             string holder = ReadHolder(fd);
             _ = Libc.close(fd);
             throw error is XsegErrno.EAGAIN or XsegErrno.EACCES
-                ? new ErrnoException(Errno.EBUSY, $"{directory}: served by another filed, process {holder}; stop that one first, or use another directory")
+                ? new ErrnoException(Errno.EBUSY, $"{directory}: served by another filed, process {holder}; stop that one first, use another directory, or let both share it (shared = true)")
                 : new ErrnoException(error, $"{directory}/lock: cannot be locked: {Errno.Describe(error)}");
         }
 

@@ -7,9 +7,9 @@ namespace Archipelago.Filed.Storage;
 /// Where objects lie below the directory: <c>objects/XX/YY/NAME</c>, XX and YY from the hash of the name; and which of these
 /// directories are known to be stable themselves. Paths are relative to the open directory. Thread-safe.
 /// </summary>
-internal sealed class ObjectTree(int root)
+internal sealed class ObjectTree(int root, string temporaries = "")
 {
-    internal const string Objects = "objects", Temporary = "tmp", Locks = "locks";
+    internal const string Objects = "objects", Temporary = "tmp";
 
     // Set once the entry of the directory in its parent was made stable by this process; directories are never removed.
     private readonly bool[] _firstStable = new bool[256];
@@ -22,10 +22,8 @@ internal sealed class ObjectTree(int root)
     internal static string PathOf(Hash128 hash, ReadOnlySpan<byte> name) =>
         $"{Objects}/{First(hash):x2}/{Second(hash):x2}/{FileNames.Encode(name)}";
 
-    internal static string LockPathOf(ReadOnlySpan<byte> name) => $"{Locks}/{FileNames.Encode(name)}";
-
-    /// <summary>A path for a new temporary file: these are deleted at start.</summary>
-    internal string TemporaryPath() => $"{Temporary}/{Interlocked.Increment(ref _temporary)}";
+    /// <summary>A path for a new temporary file, in no other process's way: these are deleted at start.</summary>
+    internal string TemporaryPath() => $"{Temporary}/{temporaries}{Interlocked.Increment(ref _temporary)}";
 
     /// <summary>Opens for reading and writing; with O_CREAT directories are made as well. −errno.</summary>
     internal int Open(string path, int flags)

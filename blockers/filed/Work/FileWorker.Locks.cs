@@ -6,76 +6,68 @@ using Archipelago.Xseg;
 namespace Archipelago.Filed.Work;
 
 /// <summary>
-/// ACQUIRE and RELEASE: a file per lock that holds the owner's cookie. It gets its name by link(2) once its content is stable: it
-/// exists as a whole or not at all, and one of several wins. The reactor lets one lock job run at a time.
+/// The records of locks: read, and compared and swapped in place, under the swap lock, straight at the file. They hold no place among the
+/// requests of the object: a change may wait for them that has one.
 /// </summary>
 internal sealed unsafe partial class FileWorker
 {
-    private const int CookieSize = 64;
+    private readonly SwapLock _swaps = new(tree.Root);
 
-    /// <summary>0, or EBUSY if somebody else owns the lock.</summary>
-    private int Acquire(FileJob job)
+    private int ReadRecord(FileJob job)
     {
-        string path = ObjectTree.LockPathOf(job.Request.Target);
-        int status = ReadOwner(job, path, out bool exists, out bool ours);
+        var hash = Hash128.Of(job.Name!);
+        int status = EnterSwap(job, hash);
         if (status != 0) return status;
-        // Ours by an earlier life of this request: its directory entry may not be stable yet.
-        if (exists) return ours ? SyncLock(job, path) : XsegErrno.EBUSY;
+        int fd = tree.Open(ObjectTree.PathOf(hash, job.Name), 0);
+        status = ReadInto(job, fd, job.Fresh!);
+        _swaps.Leave();
+        if (fd >= 0) _ = Libc.close(fd);
+        return status;
+    }
 
-        string temporary = tree.TemporaryPath();
-        int fd = tree.Open(temporary, Libc.O_CREAT | Libc.O_EXCL);
-        if (fd < 0) return Status(job, fd, "create");
-        fixed (byte* cookie = job.Request.Result) status = Status(job, Sys.WriteAll(fd, cookie, CookieSize, 0), "write");
-        if (status == 0) status = Status(job, Sys.DataSync(fd), "fdatasync");
-        _ = Libc.close(fd);
+    private int SwapRecord(FileJob job)
+    {
+        var hash = Hash128.Of(job.Name!);
+        string path = ObjectTree.PathOf(hash, job.Name);
+        int status = EnterSwap(job, hash);
+        if (status != 0) return status;
+        int fd = tree.Open(path, 0);
+        byte[] current = new byte[job.Expected!.Length];
+        status = ReadInto(job, fd, current);
+        if (status == 0 && !current.AsSpan().SequenceEqual(job.Expected)) status = XsegErrno.EILSEQ;
+        // An empty file that a killed filed leaves here is a record of zeros, as a missing one is.
+        if (status == 0 && fd < 0) fd = tree.Open(path, Libc.O_CREAT);
+        if (status == 0 && fd < 0) status = Status(job, fd, "create");
         if (status == 0)
         {
-            int parents = tree.MakeParents(path);
-            int linked = parents < 0 ? parents : Sys.Move(tree.Root, temporary, path, keepOld: true);
-            status = linked == -XsegErrno.EEXIST ? XsegErrno.EBUSY : Status(job, linked, "link");
+            fixed (byte* fresh = job.Fresh) status = Status(job, Sys.WriteAll(fd, fresh, job.Fresh!.Length, 0), "write of a lock's record");
         }
 
-        _ = Sys.Unlink(tree.Root, temporary);
-        return status != 0 ? status : SyncLock(job, path);
+        if (status == 0) status = Status(job, Sys.DataSync(fd), "fdatasync of a lock's record");
+        // Each time: who made the file may have been killed before this.
+        if (status == 0) status = Status(job, tree.SyncEntry(hash, path), "fsync of the directory");
+        _swaps.Leave();
+        if (fd >= 0) _ = Libc.close(fd);
+        return status;
     }
 
-    private int Release(FileJob job)
+    private static int ReadInto(FileJob job, int fd, byte[] into)
     {
-        string path = ObjectTree.LockPathOf(job.Request.Target);
-        int status = ReadOwner(job, path, out bool exists, out bool ours);
-        if (status != 0) return status;
-        // In a replay: released by the earlier execution.
-        if (!exists) return job.Request.Attempts > 0 ? SyncLock(job, path) : XsegErrno.ENOENT;
-        if (!ours && (job.Request.Flags & RequestFlags.Force) == 0) return XsegErrno.EACCES;
-        status = Status(job, Sys.Unlink(tree.Root, path), "unlink");
-        return status != 0 ? status : SyncLock(job, path);
-    }
-
-    private int ReadOwner(FileJob job, string path, out bool exists, out bool ours)
-    {
-        (exists, ours) = (false, false);
-        int fd = Sys.Open(tree.Root, path, Libc.O_RDONLY);
-        if (fd is -XsegErrno.ENOENT) return 0;
-        if (fd < 0) return Status(job, fd, "open");
-        exists = true;
-        byte* owner = stackalloc byte[CookieSize];
-        long got = Sys.ReadAll(fd, owner, CookieSize, 0);
-        _ = Libc.close(fd);
-        if (got < 0) return Status(job, got, "read");
-        // A short file is damaged: somebody's, and only Force removes it.
-        ours = got == CookieSize && job.Request.Result.SequenceEqual(new ReadOnlySpan<byte>(owner, CookieSize));
-        return 0;
-    }
-
-    private int SyncLock(FileJob job, string path)
-    {
-        for (string directory = path; directory.Contains('/');)
+        Array.Clear(into);
+        if (fd == -XsegErrno.ENOENT) return 0;
+        if (fd < 0) return Status(job, fd, "open of a lock's record");
+        fixed (byte* bytes = into)
         {
-            directory = directory[..directory.LastIndexOf('/')];
-            int status = Status(job, tree.SyncDirectory(directory), "fsync of the lock directory");
-            if (status != 0) return status;
+            long got = Sys.ReadAll(fd, bytes, into.Length, 0);
+            return got < 0 ? Status(job, got, "read of a lock's record") : 0;
         }
+    }
 
-        return 0;
+    private int EnterSwap(FileJob job, Hash128 hash)
+    {
+        int result = _swaps.Enter(hash);
+        if (result != -XsegErrno.EBUSY) return Status(job, result, $"lock of {SwapLock.FileName}");
+        job.Detail = $"{SwapLock.FileName}: another process has been in the middle of a compare-and-swap for 10 s; is it stopped? End it";
+        return XsegErrno.EIO;
     }
 }

@@ -12,6 +12,16 @@ internal sealed unsafe partial class FileWorker
     {
         int status = SwapData.TryRead(job.Request, MaxObject, out var swap);
         if (status != 0) return status == XsegErrno.EBADMSG ? NotTrusted(job) : status;
+        // The job's place keeps this filed's other requests out, this every other filed's swaps.
+        status = EnterSwap(job, job.Object!.Hash);
+        if (status != 0) return status;
+        status = Swap(job, swap);
+        _swaps.Leave();
+        return status;
+    }
+
+    private int Swap(FileJob job, in SwapData swap)
+    {
         // A slot that changed its mind: only the range that is held may be touched.
         if (!job.Target.Covers(swap.Offset, (ulong)swap.Size)) return NotTrusted(job);
         int fd = Open(job, job.Object!, create: false);
@@ -27,7 +37,7 @@ internal sealed unsafe partial class FileWorker
         job.DataChanged = true;
         swap.Fresh.CopyTo(current);
         _vectors[0] = new Libc.IoVector { Base = Buffer(), Length = (nuint)swap.Size };
-        status = WriteRun(job, fd, 1, swap.Offset, (ulong)swap.Size, stable: true);
+        int status = WriteRun(job, fd, 1, swap.Offset, (ulong)swap.Size, stable: true);
         if (status != 0) return status;
         job.IsStable = true;
         job.Serviced = job.Request.Length;

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Archipelago.Filed.Native;
 using Archipelago.Filed.Scheduling;
 using Archipelago.Filed.Storage;
+using Archipelago.Runtime.Hosting;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
@@ -12,7 +13,7 @@ namespace Archipelago.Filed.Work;
 /// The blocking half of filed: what an I/O thread does for a job. It touches the job, the job's objects' descriptors, files and
 /// pages, and nothing of the reactor. One instance per thread.
 /// </summary>
-internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree, bool direct)
+internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree, IClock clock, bool direct, bool shared)
 {
     /// <summary>Most bytes in an object.</summary>
     internal const ulong MaxObject = Xseg.Layout.RequestSlot.MaxData;
@@ -27,10 +28,18 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
     /// <summary>Does the job; its results are set when this returns.</summary>
     internal void Run(FileJob job)
     {
+        if (job.NotAfter != 0 && clock.BoottimeNanoseconds >= job.NotAfter)
+        {
+            job.Status = FileJob.TooLate;
+            return;
+        }
+
         job.Status = job.Kind switch
         {
             JobKind.SyncObject => SyncObject(job),
             JobKind.List => List(job),
+            JobKind.ReadRecord => ReadRecord(job),
+            JobKind.SwapRecord => SwapRecord(job),
             JobKind.SyncAll => Status(job, Sys.SyncFileSystem(tree.Root), "syncfs"),
             _ => job.Request.Op switch
             {
@@ -43,8 +52,6 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
                 XsegOp.Copy => Finish(job, Copy(job)),
                 XsegOp.Info => Info(job),
                 XsegOp.Hash => Hash(job),
-                XsegOp.Acquire => Acquire(job),
-                XsegOp.Release => Release(job),
                 _ => XsegErrno.ENOTSUP,
             },
         };
@@ -54,16 +61,23 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
     private int Open(FileJob job, StoredObject target, bool create)
     {
         int fd = target.Fd;
-        if (fd >= 0) return fd;
+        if (fd >= 0 && IsCurrent(fd)) return fd;
         lock (target.Gate)
         {
-            fd = target.Fd;
-            if (fd >= 0) return fd;
+            int old = target.Fd;
+            if (old >= 0 && IsCurrent(old)) return old;
             fd = tree.Open(target.Path, 0);
             if (fd == -XsegErrno.ENOENT && create)
             {
                 fd = tree.Open(target.Path, Libc.O_CREAT);
                 if (fd >= 0) ChangedEntry(job, target);
+            }
+
+            if (fd >= 0 && old >= 0)
+            {
+                fd = Sys.Replace(fd, old);
+                // Another's entry: a FUA or a FLUSH of ours makes it stable, too.
+                ChangedEntry(job, target);
             }
 
             if (fd >= 0) target.Fd = fd;
@@ -75,16 +89,23 @@ internal sealed unsafe partial class FileWorker(Segment segment, ObjectTree tree
     private int OpenDirect(StoredObject target)
     {
         int fd = target.DirectFd;
-        if (fd >= 0) return fd;
+        if (fd >= 0 && IsCurrent(fd)) return fd;
         lock (target.Gate)
         {
-            if (target.DirectFd >= 0) return target.DirectFd;
+            int old = target.DirectFd;
+            if (old >= 0 && IsCurrent(old)) return old;
             fd = Sys.Open(tree.Root, target.Path, Libc.O_RDWR | Libc.O_DIRECT);
             if (fd < 0) return target.Fd;
-            target.DirectFd = fd;
-            return fd;
+            target.DirectFd = old >= 0 ? Sys.Replace(fd, old) : fd;
+            return target.DirectFd;
         }
     }
+
+    /// <summary>
+    /// Whether the open file still is the object's: another filed may have deleted or replaced it, and then it has no name left. Threads that are
+    /// reading from the old one end with it; its number goes on to the new one (<see cref="Sys.Replace"/>).
+    /// </summary>
+    private bool IsCurrent(int fd) => !shared || Sys.HasName(fd);
 
     /// <summary>Ends a change: with FUA it becomes stable first.</summary>
     private int Finish(FileJob job, int status)

@@ -69,10 +69,9 @@ internal static class CacheCommands
     {
         string policy = invocation.Argument("POLICY");
         if (!Policies.Contains(policy)) throw new UsageException($"POLICY: expected {string.Join(", ", Policies)}, found {policy}");
-        bool? safe = invocation.Get("--safe-until-flush") switch
+        bool safe = invocation.Get("--safe-until-flush") switch
         {
-            null => null,
-            "yes" => true,
+            null or "yes" => true,
             "no" => false,
             string other => throw new UsageException($"--safe-until-flush: expected yes or no, found {other}"),
         };

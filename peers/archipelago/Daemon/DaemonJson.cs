@@ -65,8 +65,8 @@ internal sealed record UsageView(IReadOnlyList<VersionUsage> Versions);
 /// <summary>The answer of `volume hash`.</summary>
 internal sealed record HashView(string Name, string Hash);
 
-/// <summary>The answer of `volume gc`. Objects: names of what was found, if mapperd tells them.</summary>
-internal sealed record CollectView(bool DryRun, ulong Found, ulong Removed, IReadOnlyList<string> Objects);
+/// <summary>The answer of `volume gc`.</summary>
+internal sealed record CollectView(bool DryRun, CollectResult Result);
 
 /// <summary>The answer of `volume import` and `volume export`. Bytes: of the volume.</summary>
 internal sealed record TransferReport(string Volume, string File, string Format, long Bytes, bool Verified);

@@ -38,6 +38,7 @@ internal static class BlockerKinds
             Direct = section.Get(FiledOptions.DirectOption),
             OpenFiles = (int)section.Get(FiledOptions.OpenFilesOption),
             ReadAtOnce = section.Get(FiledOptions.ReadAtOnceOption),
+            Shared = section.Get(FiledOptions.SharedOption),
         }))
         { Pages = kind.ShareOf(section) })
     {

@@ -57,6 +57,7 @@ internal static class ServiceKinds
         metrics.Gauge("cache.dirty", "By", "Bytes that the blocker does not have.", () => cache.DirtyBytes);
         metrics.Gauge("cache.written", "By", "Bytes that the blocker has, perhaps not stably.", () => cache.WrittenBytes);
         metrics.Gauge("cache.quarantined", "By", "Dirty bytes whose table entries are damaged: neither read nor destaged.", () => cache.QuarantinedBytes);
+        metrics.Counter("cache.invalidated", "By", "Dirty bytes that INVALIDATE has forgotten.", () => cache.InvalidatedDirtyBytes);
         metrics.Counter("cache.destage.writes", "{write}", "Writes to the blocker.", () => cache.DestageWrites);
         metrics.Counter("cache.destaged", "By", "Bytes that they carried.", () => cache.DestagedBytes);
         metrics.Counter("cache.destage.errors", "{write}", "Writes to the blocker that failed; their data stays dirty.", () => cache.DestageErrors);

@@ -85,10 +85,15 @@ public sealed record VersionUsage(
 public sealed record HashItem(ulong Done, ulong Of, string? Hash = null);
 
 /// <summary>An item of <c>POST /v1/gc</c> (<c>?dry-run=true</c>: nothing is removed).</summary>
-/// <param name="Step">What it is at, in words: <c>reading maps</c>, <c>listing objects</c>, <c>removing</c>, and at last <c>done</c>.</param>
-/// <param name="Found">Objects seen that nothing refers to, so far.</param>
-/// <param name="Removed">Objects removed so far.</param>
-/// <param name="Done">How far the step is; 0 if that is not known.</param>
-/// <param name="Of">Of how much; 0 if that is not known.</param>
-/// <param name="Objects">Names of some of the objects that were found since the item before.</param>
-public sealed record CollectItem(string Step, ulong Found, ulong Removed, ulong Done = 0, ulong Of = 0, IReadOnlyList<string>? Objects = null);
+/// <param name="Step">What it is at, in words; at last <c>done</c>.</param>
+/// <param name="Count">Objects, or volumes, looked at in this step.</param>
+/// <param name="Result">In the last item: what was found and done.</param>
+public sealed record CollectItem(string Step, long Count, CollectResult? Result = null);
+
+/// <summary>What a collection has found and done.</summary>
+/// <param name="Objects">Objects of the store.</param>
+/// <param name="Unreferenced">Of them those that nothing refers to.</param>
+/// <param name="Removed">Of these those that were removed.</param>
+/// <param name="Foreign">Objects that are nothing of ours; they are left alone.</param>
+/// <param name="Skipped">What was not looked at, and why.</param>
+public sealed record CollectResult(long Objects, long Unreferenced, long Removed, long Foreign, IReadOnlyList<string> Skipped);

@@ -66,6 +66,16 @@ internal sealed class Volume(string name, IReactor reactor)
         Head = head;
     }
 
+    /// <summary>The same as it is now, for who looks at it over a while: the volume may be changed, closed and unloaded meanwhile.</summary>
+    internal Volume AsSeen(IReactor by)
+    {
+        var seen = new Volume(Name, by) { Flow = Flow, IsOpen = IsOpen };
+        seen.Load(Root!, RootSector, Head);
+        seen.Slots.AddRange(Slots);
+        seen.Faults.AddRange(Faults);
+        return seen;
+    }
+
     internal void Update(VolumeRoot root, byte[] sector) => (Root, RootSector) = (root, sector);
 
     internal void SetHead(VersionMap head) => Head = head;

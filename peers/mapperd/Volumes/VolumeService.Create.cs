@@ -10,6 +10,8 @@ namespace Archipelago.Mapperd.Volumes;
 /// <summary>New volumes: record "creating", directory, root, then the name (the commit point), record "live".</summary>
 internal sealed partial class VolumeService
 {
+    private readonly HashSet<ulong> _making = [];
+
     /// <summary>Creates a blank volume. <paramref name="identity"/> names the request, so that its replay after a crash is answered as it was.</summary>
     internal Task<VolumeRoot> CreateAsync(string name, ulong size, int objectSize, UInt128 identity)
     {
@@ -36,6 +38,7 @@ internal sealed partial class VolumeService
     private async Task<VolumeRoot> MakeAsync(string name, ulong size, int objectSize, UInt128 identity, VolumeRoot? baseRoot, SnapshotRecord? baseSnapshot, MapDirectory? from)
     {
         var volume = await Table.EnterAsync(name);
+        ulong id = NewId();
         try
         {
             var (nameSector, existing) = await LookUpNameAsync(name);
@@ -43,7 +46,7 @@ internal sealed partial class VolumeService
             if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {name} exists already");
             var root = new VolumeRoot
             {
-                Id = NewId(),
+                Id = id,
                 Name = name,
                 Size = size,
                 ObjectSize = objectSize,
@@ -55,6 +58,7 @@ internal sealed partial class VolumeService
                 CreatedBy = identity,
             };
             // While it is being made it is locked: who finds its record elsewhere knows that somebody is at it.
+            _making.Add(root.Id);
             await _locks.HoldAsync(root.Id);
             var entry = await Catalogue.AddAsync(CatalogueRecord.Of(root, RecordState.Creating));
             try
@@ -76,19 +80,25 @@ internal sealed partial class VolumeService
         }
         finally
         {
+            _making.Remove(id);
             Table.Leave(volume);
         }
     }
+
+    /// <summary>Whether this mapperd is at a volume: the lock is the segment's, so that it does not keep its own requests apart.</summary>
+    private bool IsBusyHere(ulong id) => _making.Contains(id) || _removing.Contains(id) || Table.All.Any(volume => volume.IsLocked && volume.Root?.Id == id);
 
     /// <summary>The name's sector as it is, and the volume that has the name, if one does.</summary>
     private async ValueTask<(byte[] Sector, VolumeRoot? Existing)> LookUpNameAsync(string name)
     {
         var sector = await _store.ReadSectorAsync(VolumeName.ObjectOf(name), $"volume {name}");
         ulong id = NameRecord.Read(sector, name);
-        if (id == 0 || await _store.ReadRootAsync(id) is not { IsDeleted: false } root) return (sector, null);
-        if (root.Name == name) return (sector, root);
-        // Named so by a rename that was cut off, or that goes on: with the lock nobody is at it.
-        await _locks.HoldAsync(id);
+        if (id == 0) return (sector, null);
+        var root = await _store.ReadRootAsync(id);
+        if (root is { IsDeleted: false } && root.Name == name) return (sector, root);
+        // Named so by a rename that was cut off, or that goes on, or the collector is about to delete the name: with the lock nobody is at it.
+        bool isHere = IsBusyHere(id);
+        if (!isHere) await _locks.HoldAsync(id);
         try
         {
             root = await _store.ReadRootAsync(id);
@@ -96,7 +106,7 @@ internal sealed partial class VolumeService
         }
         finally
         {
-            await _locks.LetGoAsync(id);
+            if (!isHere) await _locks.LetGoAsync(id);
         }
     }
 

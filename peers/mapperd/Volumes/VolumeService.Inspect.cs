@@ -72,6 +72,19 @@ internal sealed partial class VolumeService
         await tell(new HashItem(all, all, Convert.ToHexStringLower(hash)));
     }
 
+    /// <summary>A collection; who stops listening does not end it.</summary>
+    internal async Task CollectAsync(bool dryRun, Func<CollectItem, ValueTask> tell)
+    {
+        (string Step, long At) told = ("", 0);
+        var found = await CollectAsync(dryRun, (step, count) =>
+        {
+            if (step == told.Step && _context.Reactor.Now < told.At + TellEvery) return;
+            told = (step, _context.Reactor.Now);
+            _ = tell(new CollectItem(step, count)).AsTask();
+        });
+        await tell(new CollectItem("done", found.Objects, new CollectResult(found.Objects, found.Unreferenced, found.Removed, found.Foreign, found.Skipped)));
+    }
+
     private ObjectSizes Sizes(CancellationToken cancel) => new(_context, _data, () => IsStopping || cancel.IsCancellationRequested);
 
     private async Task<(Volume Volume, SnapshotRecord? Snapshot, VersionMap Map)> LookAtAsync(VolumeName name)

@@ -56,7 +56,13 @@ internal sealed partial class VolumeService
     internal async Task<LockInfo> LockOfAsync(string name, ulong id)
     {
         var record = await _locks.ReadAsync(id);
-        if (Table.Find(name) is not { IsLocked: true } volume) return record;
+        if (Table.Find(name) is not { IsLocked: true } volume)
+        {
+            uint flow = Xseg.Tables.FlowTable.Find(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name));
+            // Opened before this mapperd began.
+            return record.State == "busy" && flow != 0 && _locks.WasOpen(flow, id) ? record with { State = "open" } : record;
+        }
+
         return record with { State = volume.IsOpen ? "open" : volume.IsKept ? "kept" : "busy", Kept = volume.IsKept };
     }
 

@@ -33,7 +33,7 @@ internal sealed partial class VolumeService
     internal unsafe uint ReadOnlyFlow(VolumeName name)
     {
         uint flow = FlowTable.FindOrAdd(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name.Snapshot == null ? name + "@" : name.ToString()));
-        if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Policy, (byte)CachePolicy.Off);
+        if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Uncached, (byte)1);
         return flow;
     }
 
@@ -82,13 +82,45 @@ internal sealed partial class VolumeService
         }
     }
 
+    /// <summary>Opens a volume that another host has, to take it over later.</summary>
+    internal async Task<uint> StandByAsync(string name)
+    {
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            return await _locks.StandByAsync(volume);
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Another host has the lock: nothing of the volume can be written from here any more.</summary>
+    private async Task LoseAsync(string name)
+    {
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            if (!volume.IsLocked || !volume.IsLoaded || await _locks.RenewAsync(volume) != Errno.EBUSY) return;
+            _context.Log.LogError("volume {Volume}: another host has taken it over. What was written here and not flushed is lost, and whatever is written to it here fails with ESTALE; close it", name);
+            await _locks.LoseAsync(volume);
+            volume.IsOpen = false;
+            ForgetLock(volume);
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
     /// <summary>Says for all volumes that are open here that this host lives.</summary>
     internal async Task RenewAsync()
     {
         foreach (var volume in Table.All.Where(volume => volume is { IsLocked: true, IsLoaded: true }).ToArray())
         {
             int status = await _locks.RenewAsync(volume);
-            if (status == Errno.EBUSY) _context.Log.LogError("volume {Volume}: another host has taken it over; whatever is written to it here fails with ESTALE", volume.Name);
+            if (status == Errno.EBUSY) await LoseAsync(volume.Name);
             else if (status != 0) _context.Log.LogWarning("volume {Volume}: its lease cannot be renewed: {Error}", volume.Name, Errno.Describe(status));
         }
     }

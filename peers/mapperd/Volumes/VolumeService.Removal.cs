@@ -35,7 +35,7 @@ internal sealed partial class VolumeService
     private async ValueTask SettleAsync(Catalogue.Entry entry)
     {
         var record = entry.Record;
-        if (_removing.Contains(record.Id)) return;
+        if (IsBusyHere(record.Id)) return;
         await _locks.HoldAsync(record.Id);
         if (record.State == RecordState.Creating)
         {

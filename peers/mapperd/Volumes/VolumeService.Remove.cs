@@ -116,6 +116,7 @@ internal sealed partial class VolumeService
 
     private static void ForgetLock(Volume volume)
     {
+        volume.IsKept = false;
         volume.LockUsers = 0;
         volume.Unload();
     }

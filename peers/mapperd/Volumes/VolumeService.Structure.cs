@@ -56,9 +56,10 @@ internal sealed partial class VolumeService
         }
         else
         {
-            ulong layer = NewLayer();
-            var directory = await CutAsync(volume, size, layer);
-            await CommitHeadAsync(volume, directory, root with { Size = size, Layer = layer, Parent = root.NextSnapshot }, KeepHead(volume, null));
+            // First a layer of its own, then what is copied for the cut: whatever a crash leaves there is in a layer that is known.
+            var same = MapDirectory.Make(root.Id, NewId(), volume.Head.Directory.Chunks, volume.Head.Directory, root.Layer);
+            await CommitHeadAsync(volume, same, root with { Layer = NewLayer(), Parent = root.NextSnapshot }, KeepHead(volume, null));
+            await CommitHeadAsync(volume, await CutAsync(volume, size), volume.Root! with { Size = size }, null);
             StartPurge(volume);
         }
 
@@ -67,12 +68,13 @@ internal sealed partial class VolumeService
     });
 
     /// <summary>
-    /// The directory of the head cut off at <paramref name="size"/>: what of its last chunk, and of its last object, lies beyond is made to read as zeros, in the
-    /// new layer, so that a later grow does not bring it back.
+    /// The directory of the head cut off at <paramref name="size"/>: what of its last chunk, and of its last object, lies beyond is made to read as zeros,
+    /// in the own layer, which is new, so that a later grow does not bring it back.
     /// </summary>
-    private async ValueTask<MapDirectory> CutAsync(Volume volume, ulong size, ulong layer)
+    private async ValueTask<MapDirectory> CutAsync(Volume volume, ulong size)
     {
         var root = volume.Root!;
+        ulong layer = root.Layer;
         ulong objects = MapGeometry.ObjectsFor(size, root.ObjectSize), inside = size % (ulong)root.ObjectSize;
         int chunks = MapGeometry.ChunksFor(objects), last = chunks - 1;
         var directory = MapDirectory.Make(root.Id, NewId(), chunks, volume.Head.Directory, root.Layer);

@@ -36,6 +36,8 @@ internal sealed partial class VolumeService
     internal VolumeStore Store => _store;
     /// <summary>Background work stops at the next object.</summary>
     internal bool IsStopping { get; set; }
+    /// <summary>What was cut off before this start has been looked for.</summary>
+    internal bool IsSettled { get; set; }
     /// <summary>Requests under way.</summary>
     internal int InFlight => _meta.InFlight + _data.InFlight;
 
@@ -64,7 +66,7 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(name);
         try
         {
-            if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.EINVAL, $"volume {name} is not open for writing here");
+            if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here (any more): another host may have taken it over");
             volume.IsOpen = false;
             try
             {
@@ -106,7 +108,7 @@ internal sealed partial class VolumeService
     /// <summary>Root, snapshots and map as they are: in memory where this host has the lock, else read now.</summary>
     internal async Task<Volume> LookAsync(string name)
     {
-        if (Table.Find(name) is { IsLocked: true, IsLoaded: true } known) return known;
+        if (Table.Find(name) is { IsLocked: true, IsLoaded: true } known) return known.AsSeen(_context.Reactor);
         var seen = new Volume(name, _context.Reactor);
         await _store.LoadAsync(seen);
         // Another host may have changed them since they were read.

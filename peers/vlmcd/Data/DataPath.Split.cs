@@ -69,7 +69,7 @@ internal sealed partial class DataPath
                 return 0;
             }
 
-            int prepared = await volume.Map.PrepareAsync(offset >> volume.Shift, AccessFor(op, IsWhole(op, volume, length)), request);
+            int prepared = await volume.Map.PrepareAsync(offset >> volume.Shift, AccessFor(op, volume, length), request);
             if (prepared != 0) return prepared;
         }
     }

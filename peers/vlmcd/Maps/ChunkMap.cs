@@ -8,7 +8,7 @@ namespace Archipelago.Vlmcd.Maps;
 
 /// <summary>
 /// The map of a volume or a snapshot as mapperd keeps it: chunks of entries, each fetched when it is needed for the first time. What has to be copied up is
-/// asked for, object by object. 24 bytes per object of the chunks in use.
+/// asked for, object by object. 8 bytes per object of the chunks in use, none where all entries of one are the same, and 16 per object that was asked for.
 /// </summary>
 internal sealed class ChunkMap : IObjectMap
 {
@@ -20,11 +20,36 @@ internal sealed class ChunkMap : IObjectMap
     private Chunk?[] _chunks = [];
     private ulong _own;
 
-    /// <summary>Entries, and hashes of the names of objects that were asked for.</summary>
+    /// <summary>Entries, and hashes of the names of objects that were asked for, by 64.</summary>
     private sealed class Chunk
     {
-        internal readonly MapEntry[] Entries = new MapEntry[MapGeometry.ChunkEntries];
-        internal readonly Hash128[] Hashes = new Hash128[MapGeometry.ChunkEntries];
+        private readonly Hash128[]?[] _hashes = new Hash128[MapGeometry.ChunkEntries / HashGroup][];
+        private MapEntry[]? _entries;
+        private MapEntry _same;
+
+        private const int HashGroup = 64;
+
+        internal static Chunk Read(ReadOnlySpan<byte> bytes)
+        {
+            var chunk = new Chunk { _same = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(bytes)) };
+            // The usual chunk of a volume that was never cloned, and never snapshotted.
+            if (bytes[8..].SequenceEqual(bytes[..^8])) return chunk;
+            chunk._entries = new MapEntry[MapGeometry.ChunkEntries];
+            for (int i = 0; i < chunk._entries.Length; i++) chunk._entries[i] = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(bytes[(i * 8)..]));
+            return chunk;
+        }
+
+        internal MapEntry this[uint at] => _entries is { } entries ? entries[at] : _same;
+
+        internal ref Hash128 Hash(uint at) => ref (_hashes[at / HashGroup] ??= new Hash128[HashGroup])[at % HashGroup];
+
+        internal void Set(uint at, MapEntry entry)
+        {
+            if (this[at] == entry) return;
+            if (_entries == null) Array.Fill(_entries = new MapEntry[MapGeometry.ChunkEntries], _same);
+            if (_entries[at].Layer != entry.Layer) Hash(at) = default;
+            _entries[at] = entry;
+        }
     }
 
     /// <param name="maps">To mapperd, in the volume's flow.</param>
@@ -38,7 +63,7 @@ internal sealed class ChunkMap : IObjectMap
         target = default;
         uint chunk = (uint)(index / MapGeometry.ChunkEntries), at = (uint)(index % MapGeometry.ChunkEntries);
         if (chunk >= (uint)_chunks.Length || _chunks[chunk] is not { } known) return false;
-        var entry = known.Entries[at];
+        var entry = known[at];
         bool isOwn = entry.Layer == _own;
         if (!isOwn || access == ObjectAccess.Drop)
         {
@@ -52,7 +77,7 @@ internal sealed class ChunkMap : IObjectMap
         }
 
         target.Name = _name.Of(entry.Layer, index);
-        ref var hash = ref known.Hashes[at];
+        ref var hash = ref known.Hash(at);
         if (hash == default) hash = Hash128.Of(target.Name);
         target.Hash = hash;
         target.Flags = access == ObjectAccess.Read ? (entry.IsPresent ? RequestFlags.MustExist : 0) | (isOwn ? 0 : RequestFlags.Shared) : 0;
@@ -90,9 +115,7 @@ internal sealed class ChunkMap : IObjectMap
         _loading.Remove(chunk);
         // Meanwhile the map may have changed as a whole.
         if (status != 0 || !ReferenceEquals(into, _chunks)) return status;
-        var loaded = new Chunk();
-        for (int i = 0; i < loaded.Entries.Length; i++) loaded.Entries[i] = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(i * 8)));
-        into[chunk] = loaded;
+        into[chunk] = Chunk.Read(bytes);
         return 0;
     }
 
@@ -100,12 +123,10 @@ internal sealed class ChunkMap : IObjectMap
     {
         var result = new byte[8];
         var (status, _) = await _maps.RunAsync(
-            XsegOp.MapWrite, _maps.Flow, _volume, index * 8, 8, access == ObjectAccess.Drop ? RequestFlags.Force : RequestFlags.None, result: result);
+            XsegOp.MapWrite, _maps.Flow, _volume, index * 8, 8, access is ObjectAccess.Drop or ObjectAccess.Zero ? RequestFlags.Force : RequestFlags.None, result: result);
         if (status != 0) return status;
-        int at = (int)(index % MapGeometry.ChunkEntries);
         var entry = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(result));
-        if (entry.Layer != chunk.Entries[at].Layer) chunk.Hashes[at] = default;
-        chunk.Entries[at] = entry;
+        chunk.Set((uint)(index % MapGeometry.ChunkEntries), entry);
         // Mapperd says whose it is; if it is not ours, we are not what we believe to be.
         return entry.Layer == _own ? 0 : Errno.ESTALE;
     }

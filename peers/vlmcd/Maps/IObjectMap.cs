@@ -12,6 +12,8 @@ public enum ObjectAccess
     Write,
     /// <summary>To be made zeros, all of it: nothing of the old content matters.</summary>
     Drop,
+    /// <summary>To be overwritten with zeros, all of it: as <see cref="Write"/>, but nothing is copied for it.</summary>
+    Zero,
 }
 
 /// <summary>Where a part of a volume lives. The name is valid until the map is asked again.</summary>

@@ -28,6 +28,8 @@ internal sealed class Volume(VolumeKey key, IReactor reactor, Segment segment)
     internal bool IsReady { get; private set; }
     internal bool IsLoaded { get; private set; }
     internal bool IsReadOnly => Key.IsReadOnly;
+    /// <summary>Another host has it: changes wait until it is taken over.</summary>
+    internal bool IsStandby { get; set; }
     internal IObjectMap Map { get; private set; } = null!;
     internal uint Flow { get; private set; }
     internal ulong Size { get; private set; }
@@ -55,7 +57,7 @@ internal sealed class Volume(VolumeKey key, IReactor reactor, Segment segment)
 
     internal void Unload()
     {
-        (IsLoaded, IsReady, Size) = (false, false, 0);
+        (IsLoaded, IsReady, IsStandby, Size) = (false, false, false, 0);
         Map = null!;
     }
 

@@ -39,7 +39,7 @@ internal sealed partial class Storm
         Rig.RestartClient();
         long now = ++_clock;
         foreach (var (target, source) in _copies)
-            for (int i = 0; i < target.Sectors; i++) target.Registers[i].CopyOf(source.Registers[i], now, false);
+            TakeOver(target, source, now, false);
         foreach (var of in _objects)
         {
             if (of.Pending > 0 || of.Alone) of.SizeKnown = false;
@@ -48,6 +48,7 @@ internal sealed partial class Storm
         }
 
         _copies.Clear();
+        Array.Clear(_flushing);
         _busy = 0;
     }
 
@@ -58,7 +59,7 @@ internal sealed partial class Storm
         uint flow = 1 + (uint)_random.Next(3);
         // What OPEN does.
         if (_random.Next(4) == 0) ForgetFlush(flow);
-        var change = new CachePolicyChange($"flow{flow}", Pick("writeback", "writeback", "writethrough", "off", "default"), Pick<bool?>(null, true, false));
+        var change = new CachePolicyChange($"flow{flow}", Pick("writeback", "writeback", "writethrough", "off", "default"), Pick(true, true, false));
         var cached = Rig.Cached;
         _ = Rig.CacheProcess.Reactor.Run(async () =>
         {

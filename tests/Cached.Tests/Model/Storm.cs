@@ -34,6 +34,8 @@ internal sealed partial class Storm : IDisposable
     private readonly MemdOptions _calm;
     private readonly int _depth;
     private readonly long[] _lastFlush = new long[8];
+    private readonly int[] _flushing = new int[8];
+    private readonly bool[] _invalidating = new bool[8];
     private int _left;
     private ulong _stamp;
     private long _clock;
@@ -175,15 +177,20 @@ internal sealed partial class Storm : IDisposable
         int first = (int)_random.Next(of.Sectors), count = Math.Min(1 + (int)_random.Next(Pick(1, 8, 40, 200)), of.Sectors - first);
         if (_random.Next(3) == 0) (first, count) = (first & ~7, Math.Min((count + 7) & ~7, of.Sectors - (first & ~7)));
         bool fua = _random.Next(10) == 0;
-        switch (_random.Next(40))
+        switch (_random.Next(42))
         {
             case < 16:
                 Go(() => ChangeAsync(of, XsegOp.Write, first, count, fua));
                 break;
-            case < 29:
-                Go(() => ReadAsync(of, first, count));
+            case < 25:
+                Go(() => ReadAsync(of, first, count, of.Flow, RequestFlags.None));
                 break;
-            case < 32:
+            case < 29:
+                // Whoever says that it never changes again may read it; here it does change.
+                uint reader = 1 + (uint)_random.Next(3);
+                Go(() => ReadAsync(of, first, count, reader, RequestFlags.Shared));
+                break;
+            case < 32 when !_invalidating[of.Flow]:
                 Go(() => FlushAsync(of.Flow));
                 break;
             case 32:
@@ -206,7 +213,11 @@ internal sealed partial class Storm : IDisposable
                 break;
             case 38 when of.Pending == 0:
                 var source = _objects[_random.Next(_objects.Length)];
-                if (source != of && source is { Pending: 0, Alone: false } && source.Sectors == of.Sectors && source.Flow == of.Flow) Go(() => CopyAsync(of, source));
+                bool shared = source.Flow != of.Flow || _random.Next(2) == 0;
+                if (source != of && source is { Pending: 0, Alone: false } && (source.Sectors == of.Sectors || _random.Next(2) == 0)) Go(() => CopyAsync(of, source, shared, fua));
+                break;
+            case 39 when _options.ClientKills == 0 && _random.Next(3) == 0 && MayInvalidate(of.Flow):
+                Go(() => InvalidateAsync(of.Flow));
                 break;
             default:
                 break;
@@ -237,7 +248,7 @@ internal sealed partial class Storm : IDisposable
         ulong stamp = op == XsegOp.Write ? ++_stamp : 0;
         long start = ++_clock;
         of.Pending++;
-        bool resized = of.PendingResizes > 0;
+        bool resized = of.PendingResizes > 0, existed = of.Size >= 0;
         for (int i = first; i < first + count; i++) of.Registers[i].Begin(stamp, start);
         var flags = fua ? RequestFlags.ForceUnitAccess : RequestFlags.None;
         ulong offset = (ulong)first * 512, length = (ulong)count * 512;
@@ -253,7 +264,7 @@ internal sealed partial class Storm : IDisposable
         resized |= of.PendingResizes > 0;
         // DISCARD never resizes; WRITE_ZEROES does not make objects.
         bool extends = op == XsegOp.Write || (op == XsegOp.WriteZeroes && of.Size >= 0);
-        if (op == XsegOp.WriteZeroes && of.Size < 0) resized |= of.Pending > 0;
+        if (op == XsegOp.WriteZeroes && !existed) resized |= of.Pending > 0 || of.Size >= 0;
         if (op != XsegOp.Discard && (!ok || resized)) of.SizeKnown = false;
         if (extends && ok) of.Size = Math.Max(of.Size, (long)(offset + length));
     }
@@ -282,13 +293,13 @@ internal sealed partial class Storm : IDisposable
         of.SizeKnown = ok && alone;
     }
 
-    private async Task ReadAsync(ObjectModel of, int first, int count)
+    private async Task ReadAsync(ObjectModel of, int first, int count, uint reader, RequestFlags flags)
     {
         long start = ++_clock;
         bool slow = _random.Next(6) == 0;
         long hold = _random.Next(5_000_000);
         of.Pending++;
-        var reply = await Rig.Client.ReadAsync(of.Flow, of.Name, (ulong)first * 512, (ulong)count * 512, own: _random.Next(3) == 0, whileLent: !slow ? null : async (then, now) =>
+        var reply = await Rig.Client.ReadAsync(reader, of.Name, (ulong)first * 512, (ulong)count * 512, own: _random.Next(3) == 0, flags: flags, whileLent: !slow ? null : async (then, now) =>
         {
             await Rig.Client.Context.Reactor.Delay(TimeSpan.FromTicks(hold / 100));
             Require(then.AsSpan().SequenceEqual(now()), $"a page changed while it was lent: {of.Name} [{first}+{count}]");
@@ -312,7 +323,9 @@ internal sealed partial class Storm : IDisposable
     private async Task<int> FlushAsync(uint flow)
     {
         long start = ++_clock;
+        _flushing[flow]++;
         var reply = await Rig.Client.IssueAsync(XsegOp.Flush, flow, "");
+        _flushing[flow]--;
         Require(reply.Status == 0 || MayFail(reply.Status), $"FLUSH: errno {reply.Status}");
         if (reply.Status != 0) return reply.Status;
         _lastFlush[flow] = start;
@@ -345,13 +358,15 @@ internal sealed partial class Storm : IDisposable
         Require(SHA256.HashData(used).AsSpan().SequenceEqual(hash.Result.AsSpan(0, 32)), $"HASH of {of.Name} is not that of its content");
     }
 
-    private async Task CopyAsync(ObjectModel target, ObjectModel source)
+    private async Task CopyAsync(ObjectModel target, ObjectModel source, bool shared, bool fua)
     {
         (target.Alone, source.Alone) = (true, true);
         target.Pending++;
         source.Pending++;
         _copies.Add((target, source));
-        var reply = await Rig.Client.IssueAsync(XsegOp.Copy, target.Flow, target.Name, 0, (ulong)source.Sectors * 512, source: source.Name);
+        int sectors = Math.Min(source.Sectors, target.Sectors);
+        var flags = (shared ? RequestFlags.Shared : RequestFlags.None) | (fua ? RequestFlags.ForceUnitAccess : RequestFlags.None);
+        var reply = await Rig.Client.IssueAsync(XsegOp.Copy, target.Flow, target.Name, 0, (ulong)sectors * 512, flags, source.Name);
         _copies.Remove((target, source));
         (target.Alone, source.Alone) = (false, false);
         target.Pending--;
@@ -361,8 +376,16 @@ internal sealed partial class Storm : IDisposable
         if (reply.Status == XsegErrno.ENOENT) return;
         bool ok = reply.Status == 0;
         long now = ++_clock;
-        for (int i = 0; i < target.Sectors; i++) target.Registers[i].CopyOf(source.Registers[i], now, ok);
-        (target.Size, target.SizeKnown) = (source.Size, ok && source.SizeKnown);
+        TakeOver(target, source, now, ok);
+        if (ok && fua)
+            foreach (var register in target.Registers) register.Flushed(now);
+        (target.Size, target.SizeKnown) = (Math.Min(source.Size, sectors * 512L), ok && source.SizeKnown);
+    }
+
+    /// <summary>The target's sectors may be the source's; beyond a shorter source they are zeros.</summary>
+    private static void TakeOver(ObjectModel target, ObjectModel source, long now, bool succeeded)
+    {
+        for (int i = 0; i < target.Sectors; i++) target.Registers[i].CopyOf(i < source.Sectors ? source.Registers[i] : new Register(), now, succeeded);
     }
 
     private bool MayFail(int status) => (_options.Errors && status is XsegErrno.EIO or XsegErrno.ENOSPC) || (_options.Kills + _options.BlockerKills > 2 && status == XsegErrno.EIO);

@@ -1,6 +1,7 @@
 using Archipelago.Conformance.Tests.Behaviours;
 using Archipelago.Conformance.Tests.Harness;
 using Archipelago.Filed;
+using Archipelago.Filed.Storage;
 using Archipelago.Memd;
 
 namespace Archipelago.Conformance.Tests.Blockers;
@@ -31,6 +32,9 @@ public abstract class FiledConformance : BlockerConformance
 {
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("archipelago-filed-");
 
+    /// <summary>Of this boot, with a pid that no process can have.</summary>
+    protected override string DeadAddress { get; } = (FiledAddress.Next() with { Process = 1 << 22, Start = 1 }).ToString();
+
     protected FiledOptions Options => new() { Directory = _directory.FullName };
 
     public override void Dispose()
@@ -53,6 +57,11 @@ public sealed class FiledByCall : FiledConformance
 public sealed class FiledDirectOverRings : FiledConformance
 {
     protected override BlockerHarness Start() => BlockerHarness.Start(() => new FiledPeer(Options with { Direct = true }));
+}
+
+public sealed class FiledSharedOverRings : FiledConformance
+{
+    protected override BlockerHarness Start() => BlockerHarness.Start(() => new FiledPeer(Options with { Shared = true }));
 }
 
 /// <summary>Few files open: they are closed, made stable and opened again all the time.</summary>

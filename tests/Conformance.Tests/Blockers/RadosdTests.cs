@@ -10,6 +10,8 @@ public abstract class RadosdConformance(MemoryCluster cluster) : BlockerConforma
 {
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("archipelago-radosd-");
 
+    protected override string DeadAddress => "127.0.0.1:0/3000000001";
+
     protected RadosdOptions Options => new()
     {
         CephConf = cluster.ConfigFile,

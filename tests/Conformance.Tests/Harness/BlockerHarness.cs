@@ -106,6 +106,14 @@ public sealed class BlockerHarness : IDisposable
     public int Status(XsegOp op, string name, ulong offset = 0, ulong length = 0, RequestFlags flags = 0) =>
         Do(new Ask(op, Name(name), offset, length) { Flags = flags }).Status;
 
+    /// <summary>Says in the flow table that changes of the flow need this lock with this epoch, as whoever opens a volume does.</summary>
+    public unsafe void Bind(uint flow, ulong id, ulong epoch)
+    {
+        using var segment = Segment.Join(_directory);
+        segment.FlowAt(flow)->LockId = id;
+        segment.FlowAt(flow)->LockEpoch = epoch;
+    }
+
     /// <summary>Runs something on the blocker's reactor.</summary>
     public void OnBlocker(Action work) => _blockerHost!.Run(work);
 

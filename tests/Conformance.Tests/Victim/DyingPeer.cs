@@ -5,8 +5,8 @@ using Archipelago.Xseg.Ports;
 
 namespace Archipelago.Victim;
 
-/// <summary>Dies as by kill -9 when the blocker inside has executed a swap, before anybody is told.</summary>
-internal sealed class DyingPeer(Peer inner) : Peer
+/// <summary>Dies as by kill -9 when the blocker inside has executed such a request (a WRITE: a swap), before anybody is told.</summary>
+internal sealed class DyingPeer(Peer inner, XsegOp op = XsegOp.Write) : Peer
 {
     public override ValueTask StartAsync()
     {
@@ -17,7 +17,7 @@ internal sealed class DyingPeer(Peer inner) : Peer
     public override async ValueTask<int> HandleAsync(Request request)
     {
         int status = await inner.HandleAsync(request);
-        if (request.Op != XsegOp.Write || (request.Flags & RequestFlags.Compare) == 0 || status != 0) return status;
+        if (request.Op != op || (op == XsegOp.Write && (request.Flags & RequestFlags.Compare) == 0) || status != 0) return status;
         using var self = Process.GetCurrentProcess();
         self.Kill();
         // The signal may take its time.

@@ -30,6 +30,17 @@ public sealed class CPeerTests : IDisposable
     }
 
     [Fact]
+    public void ItReadsPagesOfTheSharedFlow()
+    {
+        FlowTable.FindOrAdd(_segment.First, "volume"u8);
+        uint images = FlowTable.FindOrAdd(_segment.First, "images"u8, FlowSpace.Shared);
+        using var server = new ObjectServer(_segment.Join(), "objects") { LendsAs = images };
+        var (code, output) = CProgram.Run(CProgram.Compile("cpeer"), _segment.Path, "objects", "an-object", "volume", "100");
+        Assert.True(code == 0, output + server.Failure);
+        Assert.Equal("ping\nwritten\nverified\n", output);
+    }
+
+    [Fact]
     public void ItIsRefusedWhereItShouldBe()
     {
         string peer = CProgram.Compile("cpeer");

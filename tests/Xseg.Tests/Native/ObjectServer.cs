@@ -59,6 +59,9 @@ internal sealed unsafe partial class ObjectServer : IDisposable
         }
     }
 
+    /// <summary>Flow of the pages that it lends, if not the request's.</summary>
+    internal uint? LendsAs { get; init; }
+
     private int Serve()
     {
         int served = 0;
@@ -88,7 +91,7 @@ internal sealed unsafe partial class ObjectServer : IDisposable
         {
             if (lends)
             {
-                _port.Pages.TryLend(request.Flow, out var lent);
+                _port.Pages.TryLend(LendsAs ?? request.Flow, out var lent);
                 _port.Limbo.Add(lent.Page);
                 if (!data.Set(i, lent)) return XsegErrno.EBADMSG;
             }

@@ -1,7 +1,6 @@
 using Archipelago.Cli.CommandLine;
 using Archipelago.Cli.Daemon;
 using Archipelago.Mapperd.Control;
-using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
 
 namespace Archipelago.Cli.Commands.Volumes;
@@ -16,9 +15,9 @@ internal static class CollectCommand
             Description =
             [
                 "Crashes between two writes leave objects that no map names, and never the other way round. This looks through all maps and all objects of the store and removes those. It may run beside everything "
-                    + "else, on one host at a time, and may be killed at any moment. Deleted volumes and snapshots do not need it: they are removed by themselves.",
+                    + "else, and may be killed at any moment; interrupted here, it goes on in mapperd. Deleted volumes and snapshots do not need it: they are removed by themselves. A damaged map stops it (EUCLEAN): what that refers to is not known.",
             ],
-            Options = [.. client, new("--dry-run", null, "Only look; with --json the names of what would be removed.")],
+            Options = [.. client, new("--dry-run", null, "Only count.")],
             Run = RunAsync,
             Examples = ["archipelago volume gc --dry-run"],
         },
@@ -27,27 +26,27 @@ internal static class CollectCommand
     private static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
     {
         bool dry = invocation.Has("--dry-run");
-        var names = new List<string>();
-        var last = new CollectItem("done", 0, 0);
-        try
+        CollectResult? result = null;
+        using (var progress = new ProgressOfSteps())
         {
-            using var progress = new ProgressOfSteps();
             await VolumeHosts.StreamAsync(
                 invocation, $"/v1/gc{(dry ? "?dry-run=true" : "")}", Nothing.Value, ControlJson.Default.Nothing, MapperdJson.Default.CollectItem,
                 item =>
                 {
-                    last = item;
-                    names.AddRange(item.Objects ?? []);
+                    result = item.Result ?? result;
                     progress.Report(item);
                 }, cancel);
         }
-        catch (ErrnoException e) when (e.Errno == Errno.ENOENT && e.Message.Contains("/v1/gc", StringComparison.Ordinal))
+
+        if (invocation.Json) Invocation.WriteJson(new CollectView(dry, result!), DaemonJson.Default.CollectView);
+        else
         {
-            throw new ErrnoException(Errno.ENOSYS, "the mapperd that runs has no collector: it is of an older build; start this one (`archipelago version`)", e);
+            Invocation.Write(
+                $"{Invocation.Number(result!.Objects)} objects, {Invocation.Number(result.Unreferenced)} of them referred to by nothing; {(dry ? "nothing was removed (--dry-run)" : $"{Invocation.Number(result.Removed)} removed")}"
+                    + (result.Foreign > 0 ? $"; {Invocation.Number(result.Foreign)} objects that are none of ours were left alone" : ""));
+            foreach (string skipped in result.Skipped) Invocation.Note($"not looked at: {skipped}");
         }
 
-        if (invocation.Json) Invocation.WriteJson(new CollectView(dry, last.Found, last.Removed, names), DaemonJson.Default.CollectView);
-        else Invocation.Write($"{Invocation.Number(last.Found)} objects that nothing refers to; {(dry ? "nothing was removed (--dry-run)" : $"{Invocation.Number(last.Removed)} removed")}");
         return ExitCode.Ok;
     }
 
@@ -64,7 +63,7 @@ internal static class CollectCommand
                 (_step, _progress) = (item.Step, new Progress(item.Step));
             }
 
-            _progress!.Report(item.Done, item.Of);
+            _progress!.Report(item.Count, 0);
         }
 
         public void Dispose() => _progress?.Dispose();

@@ -22,7 +22,11 @@ internal static class LockCommands
                 "Snapshots are opened for reading, by as many hosts as want.",
             ],
             Arguments = [Either],
-            Options = [.. client, new("--read-only", null, "Only for reading: without the lock, beside another host that writes. What that host writes shows late or not at all.")],
+            Options =
+            [
+                .. client, new("--read-only", null, "Only for reading: without the lock, beside another host that writes. What that host writes shows late or not at all."),
+                new("--standby", null, "Where another host has it: stand by. The first change from here takes it over, once that host has closed it."),
+            ],
             Run = OpenAsync,
         },
         new("volume close", "end what `volume open` has begun")
@@ -63,7 +67,8 @@ internal static class LockCommands
     {
         var name = EitherOf(invocation);
         bool readOnly = invocation.Has("--read-only") || name.Snapshot != null;
-        await VolumeHosts.ChangeAsync(invocation, name.ToString(), new VolumeChange(Open: readOnly ? "read" : "write"), cancel);
+        if (readOnly && invocation.Has("--standby")) throw new UsageException("--standby: stands by to write; what is only read needs none");
+        await VolumeHosts.ChangeAsync(invocation, name.ToString(), new VolumeChange(Open: readOnly ? "read" : invocation.Has("--standby") ? "standby" : "write"), cancel);
         return await VolumeInfoView.ShowAsync(invocation, name, cancel);
     }
 
