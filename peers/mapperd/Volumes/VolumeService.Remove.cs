@@ -9,6 +9,9 @@ namespace Archipelago.Mapperd.Volumes;
 /// <summary>Deletion of snapshots and volumes, names, independence of a clone.</summary>
 internal sealed partial class VolumeService
 {
+    /// <summary>A tenth of a second each: longer than a removal works before it rests.</summary>
+    private const int MostRenameTries = 50;
+
     /// <summary>Deletes a snapshot: gone when this is done, what only it refers to goes in the background.</summary>
     /// <exception cref="ErrnoException">EBUSY: it has clones.</exception>
     internal Task<VolumeRoot> DeleteSnapshotAsync(VolumeName name) => ChangeAsync(name.Volume, async volume =>
@@ -78,23 +81,14 @@ internal sealed partial class VolumeService
         var target = isFirst ? await Table.EnterAsync(to) : null;
         try
         {
-            return await ChangeAsync(name, async volume =>
+            // Background work goes by the name, and would give the lock back that whoever opens the new name has: it rests every few seconds.
+            for (int tries = 0; tries < MostRenameTries && !IsStopping; tries++)
             {
-                if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
-                if (volume.IsKept) throw Kept(name);
-                // Background work goes by the name, and would give the lock back that whoever opens the new name has.
-                if (volume.LockUsers > 1) throw new ErrnoException(Errno.EAGAIN, $"volume {name}: a snapshot of it is being removed, or it is being flattened; try again in a while");
-                var root = volume.Root!;
-                target ??= await Table.EnterAsync(to);
-                var (sector, existing) = await LookUpNameAsync(to);
-                if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already");
-                await SwapAsync(VolumeName.ObjectOf(to), sector, NameRecord.ToSector(root.Id, to), to, Errno.EEXIST);
-                await _store.CommitAsync(volume, root with { Name = to, ChangedBy = identity });
-                root = volume.Root!;
-                await FreeNameAsync(name, root.Id);
-                await ListAsync(root);
-                return root;
-            });
+                if (await ChangeAsync(name, RenameAloneAsync) is { } renamed) return renamed;
+                await _context.Reactor.Delay(TimeSpan.FromMilliseconds(100));
+            }
+
+            throw new ErrnoException(Errno.EAGAIN, $"volume {name}: a snapshot of it is being removed, or it is being flattened; try again in a while");
         }
         catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT && identity != 0)
         {
@@ -107,6 +101,23 @@ internal sealed partial class VolumeService
         finally
         {
             if (target != null) Table.Leave(target);
+        }
+
+        async Task<VolumeRoot?> RenameAloneAsync(Volume volume)
+        {
+            if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+            if (volume.IsKept) throw Kept(name);
+            if (volume.LockUsers > 1) return null;
+            var root = volume.Root!;
+            target ??= await Table.EnterAsync(to);
+            var (sector, existing) = await LookUpNameAsync(to);
+            if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already");
+            await SwapAsync(VolumeName.ObjectOf(to), sector, NameRecord.ToSector(root.Id, to), to, Errno.EEXIST);
+            await _store.CommitAsync(volume, root with { Name = to, ChangedBy = identity });
+            root = volume.Root!;
+            await FreeNameAsync(name, root.Id);
+            await ListAsync(root);
+            return root;
         }
     }
 
