@@ -30,6 +30,7 @@ public sealed partial class MapperdPeer : Peer
     }
 
     internal VolumeService Volumes => _volumes;
+    internal string LastRefusal => _refusals.Last;
 
     /// <inheritdoc/>
     public override ValueTask StartAsync()

@@ -14,8 +14,12 @@ internal sealed class Refusals
     private readonly Queue<UInt128> _order = new();
     private readonly Dictionary<UInt128, byte[]> _texts = [];
 
+    /// <summary>The last one.</summary>
+    internal string Last { get; private set; } = "";
+
     internal void Keep(UInt128 identity, string text)
     {
+        Last = text;
         if (identity == 0 || !_texts.TryAdd(identity, Encoding.UTF8.GetBytes(text))) return;
         _order.Enqueue(identity);
         if (_order.Count > Most) _texts.Remove(_order.Dequeue());
