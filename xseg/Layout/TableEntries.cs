@@ -71,8 +71,8 @@ public unsafe struct FlowEntry
     [FieldOffset(64)] public ulong LockEpoch;
     /// <summary>Bytes of <see cref="Name"/>.</summary>
     [FieldOffset(72)] public uint NameLength;
-    /// <summary>1: somebody of this host has the volume open for writing. A lock that is held for a change of a closed volume has a LockId, too.</summary>
-    [FieldOffset(76)] public uint IsOpen;
+    /// <summary>1 + the port that has the volume open for writing, 0 for none. A lock that is held for a change of a closed volume has a LockId, too.</summary>
+    [FieldOffset(76)] public uint OpenBy;
     /// <summary>Id of the volume: its lock is the object <c>l.</c> + 16 hex digits of it.</summary>
     [FieldOffset(80)] public ulong LockId;
     /// <summary>Name of the volume.</summary>

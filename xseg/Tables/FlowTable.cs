@@ -88,7 +88,7 @@ public static unsafe class FlowTable
         Shared.Store(ref entry->DirtyAge, 0ul);
         Shared.Store(ref entry->LockEpoch, 0ul);
         Shared.Store(ref entry->LockId, 0ul);
-        Shared.Store(ref entry->IsOpen, 0u);
+        Shared.Store(ref entry->OpenBy, 0u);
         Shared.Store(ref entry->NameLength, (uint)name.Length);
         Shared.Copy(name, entry->Name);
     }

@@ -6,6 +6,7 @@ using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Ports;
 using Archipelago.Xseg.Tables;
 using Microsoft.Extensions.Logging;
 
@@ -62,9 +63,9 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     {
         int status = await data.FlushAsync(volume.Flow);
         if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: not closed, the flush failed: {Errno.Describe(status)}");
-        bool wasOpen = IsMarkedOpen(volume.Flow, id);
+        uint openBy = OpenBy(volume.Flow);
         Tell(volume.Flow, 0, Epoch(volume.Flow));
-        Mark(volume.Flow, false);
+        Mark(volume.Flow, 0);
         if (held.Holds == 0) status = await GiveBackAsync(volume.Flow, id);
         // Somebody has broken it: then it is no longer ours either.
         if (status is 0 or Errno.ENOENT or Errno.EACCES)
@@ -74,14 +75,14 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         }
 
         Tell(volume.Flow, id, Epoch(volume.Flow));
-        Mark(volume.Flow, wasOpen);
+        Mark(volume.Flow, openBy);
         throw new ErrnoException(status, $"volume {volume.Name}: its lock cannot be given back: {Errno.Describe(status)}");
     });
 
     /// <summary>The volume does not need it any more; who deletes what is left of it holds it.</summary>
     internal void Leave(Volume volume, ulong id)
     {
-        Mark(volume.Flow, false);
+        Mark(volume.Flow, 0);
         if (_held.TryGetValue(id, out var held)) held.ByVolume = false;
     }
 
@@ -128,9 +129,14 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
     /// <summary>True if this segment had the volume open for writing when mapperd, or its predecessor, was last heard of.</summary>
     internal unsafe bool IsMarkedOpen(uint flow, ulong id) =>
-        flow != 0 && context.Segment.FlowAt(flow) is var entry && entry != null && entry->LockId == id && entry->LockEpoch != 0 && entry->IsOpen != 0;
+        flow != 0 && context.Segment.FlowAt(flow) is var entry && entry != null && entry->LockId == id && entry->LockEpoch != 0 && entry->OpenBy != 0;
 
-    internal void MarkOpen(Volume volume) => Mark(volume.Flow, true);
+    /// <summary>Notes who has it open, so that a successor goes on with that.</summary>
+    internal void MarkOpen(Volume volume, int port) => Mark(volume.Flow, (uint)port + 1);
+
+    /// <summary>Whoever opened it lives, and may write to it.</summary>
+    internal unsafe bool IsInUse(Volume volume) =>
+        context.Segment.FlowAt(volume.Flow)->OpenBy is var by and not 0 && by <= (uint)context.Segment.PortCount && PortTable.IsAlive(context.Segment, (int)by - 1);
 
     private async Task<T> OneAtATimeAsync<T>(ulong id, Func<Held, Task<T>> step)
     {
@@ -171,7 +177,7 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         if (IsMarkedOpen(volume.Flow, id) && last != epoch)
         {
             // What its user knows of the map is out of date: the flow keeps its epoch, so that what it writes is refused until it opens the volume again.
-            Mark(volume.Flow, false);
+            Mark(volume.Flow, 0);
             throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: its lock was lost while it was open here; close it and open it again");
         }
 
@@ -185,11 +191,13 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         Tell(volume.Flow, id, epoch);
     }
 
+    private unsafe uint OpenBy(uint flow) => context.Segment.FlowAt(flow)->OpenBy;
+
     private unsafe ulong Epoch(uint flow) => context.Segment.FlowAt(flow)->LockEpoch;
 
-    private unsafe void Mark(uint flow, bool isOpen)
+    private unsafe void Mark(uint flow, uint openBy)
     {
-        if (flow != 0) Shared.Store(ref context.Segment.FlowAt(flow)->IsOpen, isOpen ? 1u : 0);
+        if (flow != 0) Shared.Store(ref context.Segment.FlowAt(flow)->OpenBy, openBy);
     }
 
     private unsafe void Tell(uint flow, ulong id, ulong epoch)
