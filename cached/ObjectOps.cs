@@ -20,6 +20,7 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
     {
         var entry = context.Segment.FlowAt(flow);
         if (entry == null) return CachePolicy.WriteThrough;
+        if (entry->Uncached != 0) return CachePolicy.Off;
         var policy = (CachePolicy)entry->Policy;
         if (policy is CachePolicy.Default or > CachePolicy.Off) policy = store.Options.DefaultPolicy;
         if (policy != CachePolicy.WriteBack) return policy;

@@ -150,9 +150,11 @@ public sealed partial class MapperdPeer : Peer
         }
 
         var (root, size) = await _volumes.FindVersionAsync(name);
+        bool standsBy = name.Snapshot == null && (request.Flags & RequestFlags.NoSync) != 0;
+        uint flow = standsBy ? await _volumes.StandByAsync(name.Volume) : _volumes.ReadOnlyFlow(name);
         Answer(request, root);
         request.Serviced = size;
-        BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], _volumes.ReadOnlyFlow(name));
+        BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], flow);
         BinaryPrimitives.WriteUInt32LittleEndian(request.Result[12..], 1);
         // Of a snapshot nothing changes any more; of a head that somebody else may be writing to, its own layer does.
         if (name.Snapshot != null) BinaryPrimitives.WriteUInt64LittleEndian(request.Result[16..], 0);

@@ -18,8 +18,12 @@ namespace Archipelago.Vlmcd;
 /// </summary>
 public sealed partial class VlmcdPeer : Peer
 {
+    /// <summary>Nanoseconds after which the map of a volume that is only read is read again.</summary>
+    private const long MaxViewAge = 1_000_000_000;
+
     private readonly VlmcdOptions _options;
     private readonly Func<Volume, OpenAnswer, IObjectMap>? _makeMap;
+    private readonly Refusals _refusals = new();
     private VolumeService _volumes = null!;
     private DataPath _data = null!;
     private Listing _listing = null!;
@@ -66,7 +70,7 @@ public sealed partial class VlmcdPeer : Peer
         {
             case XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes:
                 var volume = _volumes.Table.ByFlow(request.Flow);
-                return volume is { IsReady: true } && volume.Matches(request.Target) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
+                return volume is { IsReady: true } && volume.Matches(request.Target) && !IsOutOfDate(volume) && (!volume.IsStandby || op is XsegOp.Read or XsegOp.Flush) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
             case XsegOp.Ping:
                 return new ValueTask<int>(0);
             default:
@@ -90,6 +94,7 @@ public sealed partial class VlmcdPeer : Peer
         try
         {
             if (request.Target.IsEmpty) return await PassListAsync(request, op);
+            if (op == XsegOp.Read && Refusals.TryParse(request.Target, out var identity)) return await _listing.AnswerTextAsync(request, _refusals.Find(identity));
             var name = VolumeName.Parse(request.Target);
             return op is XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes or XsegOp.MapRead
                 ? await ResumeAsync(request, op, name) : await ControlAsync(request, op, name);
@@ -97,6 +102,7 @@ public sealed partial class VlmcdPeer : Peer
         catch (ErrnoException refused)
         {
             Context.Log.LogDebug("{Op} refused: {Reason}", op, refused.Message);
+            _refusals.Keep(request.Identity, refused.Message);
             return refused.Errno;
         }
     }
@@ -109,16 +115,16 @@ public sealed partial class VlmcdPeer : Peer
         switch (op)
         {
             case XsegOp.Open:
-                var (volume, opened) = await _volumes.OpenAsync(name, readOnly, request.Issuer);
+                var (volume, opened) = await _volumes.OpenAsync(name, readOnly, (request.Flags & RequestFlags.NoSync) != 0, request.Issuer);
                 BinaryPrimitives.WriteUInt64LittleEndian(request.Result, (ulong)opened.ObjectSize);
                 BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], opened.Flow);
                 BinaryPrimitives.WriteUInt32LittleEndian(request.Result[12..], volume.IsReadOnly ? 1u : 0);
                 return Answer(request, opened);
             case XsegOp.Close:
-                await _volumes.CloseAsync(name, readOnly, request.Issuer);
+                await _volumes.CloseAsync(name, readOnly, request.Flow, request.Issuer);
                 return 0;
             case XsegOp.Info:
-                return Answer(request, await _volumes.PassAsync(op, name, identity));
+                return Answer(request, await _volumes.InfoAsync(name, identity));
             case XsegOp.Create or XsegOp.Clone:
                 return Answer(request, await _volumes.PassAsync(op, name, identity, source, request.Offset, request.Length));
             case XsegOp.Hash:
@@ -156,6 +162,9 @@ public sealed partial class VlmcdPeer : Peer
         return 0;
     }
 
+    /// <summary>What is only read here may be changed by whoever else has it: its map is read again now and then.</summary>
+    private bool IsOutOfDate(Volume volume) => volume.IsView && Context.Reactor.Now - volume.LoadedAt > MaxViewAge;
+
     /// <summary>A data request of a volume that is held, or that a predecessor had loaded.</summary>
     private async ValueTask<int> ResumeAsync(Request request, XsegOp op, VolumeName name)
     {
@@ -164,6 +173,18 @@ public sealed partial class VlmcdPeer : Peer
             await _volumes.ResumeAsync(name, request.Flow, request.Issuer);
             var volume = _volumes.Table.ByFlow(request.Flow);
             if (volume is not { IsReady: true } || !volume.Matches(request.Target)) continue;
+            if (IsOutOfDate(volume))
+            {
+                await _volumes.ForgetAsync(volume);
+                continue;
+            }
+
+            if (volume.IsStandby && op is not (XsegOp.Read or XsegOp.Flush or XsegOp.MapRead))
+            {
+                await _volumes.TakeOverAsync(name);
+                continue;
+            }
+
             return op == XsegOp.MapRead ? await _listing.MapAsync(request, volume, request.Offset, request.Length) : await _data.Run(request, op, volume);
         }
     }

@@ -42,7 +42,12 @@ public partial class DevCluster : IDisposable
     public void StartOsd() => MustSucceed("start-osd");
 
     /// <summary>Stops the OSD's threads: it answers nothing, and its connections stay.</summary>
-    public void Freeze() => Signal(SignalStop);
+    /// <summary>Stops the OSD. A signal is only on its way when kill(2) returns: on a busy machine threads go on for a while, and answer.</summary>
+    public void Freeze()
+    {
+        Signal(SignalStop);
+        Assert.True(SpinWait.SpinUntil(IsStopped, TimeSpan.FromSeconds(60)), "the OSD does not stop");
+    }
 
     public void Thaw() => Signal(SignalContinue);
 
@@ -90,8 +95,31 @@ public partial class DevCluster : IDisposable
         }
     }
 
-    private void Signal(int signal)
-        => Assert.Equal(0, kill(int.Parse(File.ReadAllText(Path.Combine(Directory, "osd.0.pid"))), signal));
+    private int Osd => int.Parse(File.ReadAllText(Path.Combine(Directory, "osd.0.pid")));
+
+    private void Signal(int signal) => Assert.Equal(0, kill(Osd, signal));
+
+    private bool IsStopped()
+    {
+        foreach (string thread in System.IO.Directory.EnumerateDirectories($"/proc/{Osd}/task"))
+        {
+            string stat;
+            try
+            {
+                stat = File.ReadAllText(Path.Combine(thread, "stat"));
+            }
+            catch (IOException)
+            {
+                // It has ended.
+                continue;
+            }
+
+            // The name may hold anything, brackets too.
+            if (stat[stat.LastIndexOf(')') + 2] != 'T') return false;
+        }
+
+        return true;
+    }
 
     [LibraryImport("libc")]
     private static partial int kill(int pid, int signal);

@@ -30,6 +30,8 @@ internal sealed class ArrayVolumes : Peer
         internal bool ReadOnly;
         /// <summary>Size told, if other than the array's.</summary>
         internal ulong? Size;
+        /// <summary>OPEN says that it can only be read.</summary>
+        internal bool OnlyReading;
     }
 
     internal readonly record struct Seen(XsegOp Op, string Target, ulong Offset, ulong Length, RequestFlags Flags, uint Flow);
@@ -42,6 +44,8 @@ internal sealed class ArrayVolumes : Peer
     /// <summary>Requests that wait for <see cref="LetGo"/>.</summary>
     internal Func<Seen, bool>? Hold { get; set; }
     internal int Held => _held.Count;
+    /// <summary>What there is to say of refusals.</summary>
+    internal string? Why { get; set; }
     /// <summary>Entries that MAPR answers with; null for ENOTSUP.</summary>
     internal (ulong Length, uint Flags)[]? Map { get; set; }
 
@@ -101,6 +105,7 @@ internal sealed class ArrayVolumes : Peer
     private int Serve(Request request)
     {
         if (request.Target.IsEmpty) return Catalogue(request);
+        if (request.Target[0] == '?' && Why != null) return Read(request, [.. Encoding.ASCII.GetBytes(Why), .. new byte[request.Length - (ulong)Why.Length]]);
         if (!_volumes.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(Name(request, stackalloc char[256]), out var volume)) return Errno.ENOENT;
         switch (request.Op)
         {
@@ -110,6 +115,7 @@ internal sealed class ArrayVolumes : Peer
                 volume.Flow = FlowTable.FindOrAdd(Context.Segment, request.Target);
                 BinaryPrimitives.WriteUInt64LittleEndian(request.Result, 4 << 20);
                 BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], volume.Flow);
+                BinaryPrimitives.WriteUInt32LittleEndian(request.Result[12..], volume.OnlyReading ? 1u : 0);
                 request.Serviced = volume.Size ?? (ulong)volume.Bytes.Length;
                 return 0;
             case XsegOp.Close:

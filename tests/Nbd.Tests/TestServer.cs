@@ -1,3 +1,4 @@
+using System.Text;
 using Archipelago.Mapperd;
 using Archipelago.Memd;
 using Archipelago.Runtime.Routing;
@@ -99,6 +100,18 @@ internal sealed class TestServer : IAsyncDisposable
         return server;
     }
 
+    /// <summary>Asks vlmcd for a change of a volume; its status.</summary>
+    internal Task<int> ControlAsync(XsegOp op, string target, string source = "", ulong length = 0) => OnReactor(async () =>
+    {
+        var request = await Context.AllocateAsync();
+        var name = Encoding.ASCII.GetBytes(target);
+        Context.Port.Prepare(request, op, 0, name, Hash128.Of(name), 0, length);
+        if (source.Length > 0) Context.Port.SetSource(request, Encoding.ASCII.GetBytes(source));
+        int status = await Context.OpenRoute("volumes").SubmitAsync(request);
+        Context.Free(request);
+        return status;
+    });
+
     /// <summary>Runs something on the reactor.</summary>
     internal Task<T> OnReactor<T>(Func<Task<T>> work)
     {
@@ -125,6 +138,18 @@ internal sealed class TestServer : IAsyncDisposable
         for (int i = 0; i < 5000; i++)
         {
             if (await OnReactor(holds)) return;
+            await Task.Delay(2);
+        }
+
+        Assert.Fail($"never came true: {what}");
+    }
+
+    /// <summary>Waits until something that is asked for holds.</summary>
+    internal async Task UntilAsync(Func<Task<bool>> holds, string what)
+    {
+        for (int i = 0; i < 5000; i++)
+        {
+            if (await holds()) return;
             await Task.Delay(2);
         }
 

@@ -167,7 +167,8 @@ public sealed class TransmissionTests
             server.Volumes.Log.Clear();
             byte[] payload = command == RawClient.Write ? Pattern.Random((int)length, 1) : [];
             Assert.Equal((uint)error, client.Call(command, offset, length, flags, payload).Error);
-            Assert.Empty(server.Volumes.Log);
+            // What seems to be beyond the end may have the size asked for.
+            Assert.DoesNotContain(server.Volumes.Log, seen => seen.Op != XsegOp.Info);
             Assert.Equal(0u, client.Call(RawClient.Read, 0, 512).Error);
         }
     }

@@ -88,7 +88,8 @@ public static unsafe class FlowTable
         Shared.Store(ref entry->DirtyAge, 0ul);
         Shared.Store(ref entry->LockEpoch, 0ul);
         Shared.Store(ref entry->LockId, 0ul);
-        Shared.Store(ref entry->OpenBy, 0u);
+        Shared.Store(ref entry->Uncached, (byte)0);
+        Shared.Store(ref entry->OpenBy, (ushort)0);
         Shared.Store(ref entry->NameLength, (uint)name.Length);
         Shared.Copy(name, entry->Name);
     }

@@ -1,5 +1,8 @@
 using System.Buffers.Binary;
 using System.Text;
+using Archipelago.Locks;
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Control;
 using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
@@ -116,6 +119,18 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         if (status is not (0 or Errno.ENOENT)) throw new ErrnoException(status, $"volume {name}: its lock cannot be broken: {Errno.Describe(status)}");
     }
 
+    /// <summary>What the lock's record says.</summary>
+    internal async ValueTask<LockInfo> ReadAsync(ulong id)
+    {
+        var bytes = new byte[LockRecord.Size];
+        var (status, _) = await meta.ReadAsync(ObjectOf(id), 0, bytes);
+        if (status is not (0 or Errno.ENOENT)) return new LockInfo("unknown", Fault: $"object {Encoding.ASCII.GetString(ObjectOf(id))} cannot be read: {Errno.Describe(status)}");
+        if (LockRecord.Parse(bytes, out string wrong) is not { } record) return new LockInfo("unknown", Fault: $"object {Encoding.ASCII.GetString(ObjectOf(id))} is no record of a lock: {wrong}");
+        if (!record.Held) return new LockInfo("free", Epoch: record.Epoch == 0 ? null : record.Epoch);
+        return new LockInfo(
+            record.IsOf(_cookie) ? "busy" : "elsewhere", record.Owner, record.Address, TimeOf(record.Since), TimeOf(record.Renewed), record.Lease == 0 ? null : record.Lease / 1e9, record.Epoch);
+    }
+
     /// <summary>Says that this host lives; 0, EBUSY if somebody else has the lock now, or the store's errno.</summary>
     internal Task<int> RenewAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>
     {
@@ -171,6 +186,26 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         }
     }
 
+    /// <summary>The volume's flow, for whoever waits to take it over: nothing is cached under it until then.</summary>
+    /// <exception cref="ErrnoException">EBUSY: this host has the volume itself.</exception>
+    internal async ValueTask<uint> StandByAsync(Volume volume)
+    {
+        uint flow = FlowOf(volume);
+        if (IdOf(flow) != 0) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open for writing on this host itself");
+        await DropAsync(volume.Name, flow);
+        SetUncached(flow, 1);
+        return flow;
+    }
+
+    /// <summary>This host has lost the volume: what it has not written can never be written.</summary>
+    internal async ValueTask LoseAsync(Volume volume, ulong id)
+    {
+        Leave(volume, id);
+        // Without a lock's id the epoch is one that no lock has: whatever comes is refused.
+        Tell(volume.Flow, 0, Epoch(volume.Flow));
+        await DropAsync(volume.Name, volume.Flow);
+    }
+
     private async ValueTask AdmitAsync(Volume volume, ulong id, ulong epoch)
     {
         ulong last = Epoch(volume.Flow);
@@ -181,23 +216,36 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
             throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: its lock was lost while it was open here; close it and open it again");
         }
 
-        if (last != 0 && last != epoch && last != epoch - 1)
+        bool stoodBy = IsUncached(volume.Flow);
+        if (stoodBy || (last != 0 && last != epoch && last != epoch - 1))
         {
-            context.Log.LogInformation("volume {Volume}: another host had it since; what is cached of it here is dropped", volume.Name);
-            var (status, _) = await data.RunAsync(XsegOp.Invalidate, volume.Flow, default);
-            if (status is not (0 or Errno.ENOTSUP)) throw new ErrnoException(status, $"volume {volume.Name}: what is cached of it cannot be dropped: {Errno.Describe(status)}");
+            if (!stoodBy) context.Log.LogInformation("volume {Volume}: another host had it since; what is cached of it here is dropped", volume.Name);
+            await DropAsync(volume.Name, volume.Flow);
         }
 
         Tell(volume.Flow, id, epoch);
+        SetUncached(volume.Flow, 0);
     }
 
     private unsafe uint OpenBy(uint flow) => context.Segment.FlowAt(flow)->OpenBy;
+
+    private async ValueTask DropAsync(string name, uint flow)
+    {
+        var (status, _) = await data.RunAsync(XsegOp.Invalidate, flow, default);
+        if (status is not (0 or Errno.ENOTSUP)) throw new ErrnoException(status, $"volume {name}: what is cached of it cannot be dropped: {Errno.Describe(status)}");
+    }
+
+    private unsafe bool IsUncached(uint flow) => context.Segment.FlowAt(flow)->Uncached != 0;
+
+    private unsafe void SetUncached(uint flow, byte value) => Shared.Store(ref context.Segment.FlowAt(flow)->Uncached, value);
+
+    private unsafe ulong IdOf(uint flow) => context.Segment.FlowAt(flow)->LockId;
 
     private unsafe ulong Epoch(uint flow) => context.Segment.FlowAt(flow)->LockEpoch;
 
     private unsafe void Mark(uint flow, uint openBy)
     {
-        if (flow != 0) Shared.Store(ref context.Segment.FlowAt(flow)->OpenBy, openBy);
+        if (flow != 0) Shared.Store(ref context.Segment.FlowAt(flow)->OpenBy, (ushort)openBy);
     }
 
     private unsafe void Tell(uint flow, ulong id, ulong epoch)
@@ -208,6 +256,8 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     }
 
     private byte[] Cookie() => (byte[])_cookie.Clone();
+
+    private static DateTimeOffset? TimeOf(long nanoseconds) => nanoseconds <= 0 ? null : DateTimeOffset.UnixEpoch.AddTicks(nanoseconds / 100);
 
     /// <summary>One owner per segment: a restarted mapperd has what its predecessor had.</summary>
     private static byte[] CookieOf(Segment segment)

@@ -26,6 +26,8 @@ internal sealed partial class VolumeService
     internal async Task<VersionMap> MapOfAsync(VolumeName name)
     {
         var volume = await LookAsync(name.Volume);
+        // What another host changes in place must not be what was read of it before.
+        if (name.Snapshot == null && !volume.IsLocked) _store.Chunks.ForgetLayer(volume.Root!.Layer);
         return name.Snapshot == null ? volume.Head : await CachedMapAsync(volume.Root!, volume.Find(name.Snapshot) ?? throw NoSnapshot(name));
     }
 
@@ -42,7 +44,7 @@ internal sealed partial class VolumeService
             throw new ErrnoException(full.Errno, $"{name}: {full.Message}", full);
         }
 
-        if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Policy, (byte)CachePolicy.Off);
+        if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Uncached, (byte)1);
         return flow;
     }
 
@@ -50,7 +52,7 @@ internal sealed partial class VolumeService
     /// Address of a version's content: the root of the Merkle tree over the SHA-256 of its objects (each without trailing zeros), padded with digests of zeros to
     /// a power of two. Equal content in objects of one size has one hash, whatever the maps.
     /// </summary>
-    internal async Task<byte[]> HashAsync(VolumeName name)
+    internal async Task<byte[]> HashAsync(VolumeName name, Func<ulong, ulong, ValueTask>? tell = null, CancellationToken cancel = default)
     {
         var volume = await LookAsync(name.Volume);
         var map = name.Snapshot == null ? volume.Head : await CachedMapAsync(volume.Root!, volume.Find(name.Snapshot) ?? throw NoSnapshot(name));
@@ -71,7 +73,15 @@ internal sealed partial class VolumeService
         {
             while (fault == null && next < objects)
             {
+                // Whoever stops mapperd does not wait for all of it.
+                if (IsStopping || cancel.IsCancellationRequested)
+                {
+                    fault ??= Interrupted(name);
+                    return;
+                }
+
                 int index = next++;
+                if (tell != null) await tell((ulong)index, (ulong)objects);
                 var entry = await map.FindAsync((ulong)index);
                 var result = new byte[32];
                 int status = entry.IsDamaged ? Errno.EIO
@@ -83,12 +93,36 @@ internal sealed partial class VolumeService
         }
     }
 
-    /// <summary>Breaks the lock of a volume, whoever has it; that one is fenced first.</summary>
-    internal async Task BreakLockAsync(string name)
+    /// <summary>Opens a volume that another host has, to take it over later.</summary>
+    internal async Task<uint> StandByAsync(string name)
     {
-        ulong id = await _store.ResolveAsync(name);
-        if (id == 0) throw new ErrnoException(Errno.ENOENT, $"there is no volume {name}");
-        await _locks.BreakAsync(name, id);
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            return await _locks.StandByAsync(volume);
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    /// <summary>Another host has the lock: nothing of the volume can be written from here any more.</summary>
+    private async Task LoseAsync(string name)
+    {
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            if (!volume.IsLocked || !volume.IsLoaded || await _locks.RenewAsync(volume, volume.LockedId) != Errno.EBUSY) return;
+            _context.Log.LogError("volume {Volume}: another host has taken it over. What was written here and not flushed is lost, and whatever is written to it here fails with ESTALE; close it", name);
+            await _locks.LoseAsync(volume, volume.LockedId);
+            volume.IsOpen = false;
+            ForgetLock(volume);
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
     }
 
     /// <summary>Says for all volumes that are open here that this host lives.</summary>
@@ -99,7 +133,7 @@ internal sealed partial class VolumeService
             // An earlier one may have taken its time.
             if (!volume.IsLocked || !volume.IsLoaded) continue;
             int status = await _locks.RenewAsync(volume, volume.LockedId);
-            if (status == Errno.EBUSY) _context.Log.LogError("volume {Volume}: another host has taken it over; whatever is written to it here fails with ESTALE", volume.Name);
+            if (status == Errno.EBUSY) await LoseAsync(volume.Name);
             else if (status != 0) _context.Log.LogWarning("volume {Volume}: its lease cannot be renewed: {Error}", volume.Name, Errno.Describe(status));
         }
     }

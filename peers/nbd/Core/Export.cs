@@ -1,19 +1,28 @@
-using System.Text;
 using Archipelago.Xseg;
 
 namespace Archipelago.Nbd.Core;
 
-/// <summary>A volume with clients. Opened for the first, closed after the last.</summary>
-internal sealed class Export(byte[] name, bool readOnly)
+/// <summary>A volume or snapshot with clients. Opened for the first, closed after the last.</summary>
+/// <param name="name">As its clients name it.</param>
+/// <param name="readOnly">Opened only for reading.</param>
+internal sealed class Export(ExportName name, bool readOnly)
 {
-    private readonly byte[] _name = name;
+    private readonly byte[] _target = name.Target;
 
-    internal string Name { get; } = Encoding.ASCII.GetString(name);
-    internal ReadOnlySpan<byte> Target => _name;
-    internal byte[] Key => _name;
-    internal Hash128 Hash { get; } = Hash128.Of(name);
-    internal bool IsReadOnly { get; } = readOnly;
+    internal string Name { get; } = name.Text;
+    internal ReadOnlySpan<byte> Target => _target;
+    internal byte[] Key => _target;
+    internal Hash128 Hash { get; } = Hash128.Of(name.Target);
+    /// <summary>What OPEN and CLOSE say.</summary>
+    internal RequestFlags OpenFlags { get; } = readOnly ? RequestFlags.ReadOnly : RequestFlags.None;
+    internal bool IsReadOnly { get; set; } = readOnly;
     internal uint Flow { get; set; }
+    /// <summary>
+    /// Bytes, as last heard of. It follows the volume: what goes beyond it is refused only after the volume was asked again, and what the volume refuses has it asked.
+    /// </summary>
+    internal ulong Size { get; set; }
+    /// <summary>It is being asked after a request was refused.</summary>
+    internal bool IsAsked { get; set; }
     /// <summary>Clients, those that wait for it to open included.</summary>
     internal int Users { get; set; }
     internal bool IsOpen { get; set; }

@@ -12,6 +12,9 @@ internal sealed partial class Connection
     private const uint MaxDrain = 2 * NbdProtocol.MaxPayload;
     private const int DontFragment = 1, RequireOne = 2;
 
+    private bool _asking, _asked;
+    private int _life;
+
     /// <summary>Takes up what is buffered as far as it may; true if it took anything.</summary>
     private unsafe bool Parse()
     {
@@ -30,6 +33,15 @@ internal sealed partial class Connection
                 return any;
             }
 
+            if (!_asked && IsBeyond(header))
+            {
+                // Its payload, if it has any, stays where it is meanwhile.
+                _start -= Header;
+                AskSize();
+                continue;
+            }
+
+            _asked = false;
             Dispatch(header);
             if (_outCount >= FlushCount) Send();
         }
@@ -137,10 +149,27 @@ internal sealed partial class Connection
         if ((header.Flags & ~allowed) != 0 || header.Length > longest) return Errno.EINVAL;
         if (writes && _export!.IsReadOnly) return Errno.EPERM;
         if (((header.Offset | header.Length) & (NbdProtocol.MinimumBlock - 1)) != 0) return Errno.EINVAL;
-        if (header.Offset > _size || header.Length > _size - header.Offset) return beyond;
+        if (IsBeyond(header)) return beyond;
         // Of several pieces one chunk could only be made by holding all of them until the last is there.
         if ((header.Flags & CommandFlags.DontFragment) != 0 && header.Length > Gateway.MaxDataPiece) return Errno.EOVERFLOW;
         return 0;
+    }
+
+    private bool IsBeyond(in RequestHeader header) =>
+        header.Command is NbdCommand.Read or NbdCommand.Write or NbdCommand.Trim or NbdCommand.Cache or NbdCommand.WriteZeroes or NbdCommand.BlockStatus
+        && (header.Offset > _export!.Size || header.Length > _export.Size - header.Offset);
+
+    /// <summary>The volume may have grown: the header at hand is looked at again when that is known, and nothing is read until then.</summary>
+    private async void AskSize()
+    {
+        int life = _life;
+        _asking = true;
+        await _server.Exports.RefreshAsync(_export!);
+        // The client may be gone, and another one here.
+        if (life != _life) return;
+        (_asking, _asked) = (false, true);
+        _server.Activate(this);
+        _server.RunSoon();
     }
 
     private void Count(in RequestHeader header)

@@ -156,7 +156,7 @@ internal sealed partial class Connection
         var answer = await AcquireAsync(NameOrDefault(name));
         if (answer.Status != 0) return false;
         Use(answer);
-        _replies.OldExport(_size, Flags(_export!.IsReadOnly), zeroes);
+        _replies.OldExport(answer.Size, Flags(answer.IsReadOnly), zeroes);
         return await ReplyAsync();
     }
 
@@ -175,20 +175,27 @@ internal sealed partial class Connection
         {
             var error = answer.Status is Errno.EACCES or Errno.EBUSY or Errno.EPERM ? OptionReply.ErrorPolicy
                 : answer.Status == Errno.ESHUTDOWN ? OptionReply.ErrorShutdown : OptionReply.ErrorUnknown;
-            _replies.Error(option, error, answer.Status == Errno.ENOENT ? "no such volume" : Errno.Describe(answer.Status));
+            _replies.Error(option, error, Explain(answer, name));
             return false;
         }
 
         string text = System.Text.Encoding.ASCII.GetString(name);
         if (option == NbdOption.Go) Use(answer);
-        _replies.ExportInfo(option, answer.Size, Flags(_server.Exports.IsReadOnly(text)));
+        _replies.ExportInfo(option, answer.Size, Flags(answer.IsReadOnly));
         if (wantsName) _replies.TextInfo(option, InfoType.Name, text);
-        if (wantsDescription) _replies.TextInfo(option, InfoType.Description, $"Archipelago volume {text}");
+        if (wantsDescription) _replies.TextInfo(option, InfoType.Description, $"Archipelago {(text.Contains('@') && !text.EndsWith('@') ? "snapshot" : "volume")} {text}");
         _replies.BlockSizeInfo(option);
         _replies.Ack(option);
         // Contexts belong to the export that they were chosen for.
         if (option == NbdOption.Go && _contextExport != text) _allocation = false;
         return option == NbdOption.Go;
+    }
+
+    private static string Explain(in ExportAnswer answer, byte[] name)
+    {
+        string why = answer.Why ?? (answer.Status == Errno.ENOENT ? "no such volume or snapshot" : Errno.Describe(answer.Status));
+        return answer.Status != Errno.EBUSY || name.Contains((byte)'@') ? why
+            : $"{why}; the export {System.Text.Encoding.ASCII.GetString(name)}@ is the volume only for reading";
     }
 
     private static bool TryParseInfo(byte[] data, out byte[] name, out bool wantsName, out bool wantsDescription)
@@ -260,9 +267,9 @@ internal sealed partial class Connection
         }
 
         byte[] chosen = NameOrDefault(name.ToArray());
-        if (!ExportTable.IsName(chosen))
+        if (!ExportName.TryParse(chosen, out _))
         {
-            _replies.Error(option, OptionReply.ErrorUnknown, "no such volume");
+            _replies.Error(option, OptionReply.ErrorUnknown, "no such volume or snapshot");
             return;
         }
 
@@ -278,7 +285,7 @@ internal sealed partial class Connection
 
     private byte[] NameOrDefault(byte[] name) => name.Length > 0 ? name : System.Text.Encoding.UTF8.GetBytes(_server.Options.DefaultExport);
 
-    private void Use(in ExportAnswer answer) => (_export, _size) = (answer.Export, answer.Size);
+    private void Use(in ExportAnswer answer) => _export = answer.Export;
 
     private Task<ExportAnswer> AcquireAsync(byte[] name) => AtServerAsync(_server.Exports.AcquireAsync(name));
 

@@ -23,7 +23,7 @@ internal sealed partial class Connection
     private int _refusal;
     private bool _afterWrite;
 
-    private bool CanRead => _phase == Phase.Transmission && (_writing == null || _piece != null)
+    private bool CanRead => _phase == Phase.Transmission && !_asking && (_writing == null || _piece != null)
         && (_piece != null || _drain > 0 || (_inFlight < _server.Options.MaxInFlight && _export!.LostChanges == 0 && HasShare && _waitingFor is null or { IsWaiting: false }));
 
     /// <summary>

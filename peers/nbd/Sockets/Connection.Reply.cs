@@ -83,6 +83,7 @@ internal sealed partial class Connection
             return;
         }
 
+        if (request.Issued > 0 && status is (Errno.EINVAL or Errno.ENOSPC)) _server.Exports.RefreshLater(request.Export);
         request.ScratchLength = _structured
             ? ReplyHeaders.Error(request.Scratch, request.Cookie, NbdError.Of(status), Errno.Describe(status))
             : ReplyHeaders.Simple(request.Scratch, request.Cookie, NbdError.Of(status));

@@ -30,7 +30,6 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     private long _progress;
 
     private Export? _export;
-    private ulong _size;
     private bool _structured, _allocation;
 
     internal unsafe Connection(NbdServer server)
@@ -50,7 +49,8 @@ internal sealed partial class Connection : GatewayClient, IIoHandler
     internal void Open(int socket)
     {
         (_socket, _phase, _start, _end, _inFlight, _changes, _lost) = (socket, Phase.Handshake, 0, 0, 0, 0, false);
-        (_export, _size, _structured, _allocation) = (null, 0, false, false);
+        (_export, _structured, _allocation, _asking, _asked) = (null, false, false, false, false);
+        _life++;
         (_writing, _piece, _waitingFor, _drain, _afterWrite, _sendBlocked) = (null, null, null, 0, false, false);
         _watched = IoEvents.Read;
         _watch = _server.Reactor.Watch(socket, IoEvents.Read, this);

@@ -13,6 +13,8 @@ internal sealed unsafe partial class DataPath
     {
         /// <summary>To be submitted.</summary>
         Ready,
+        /// <summary>The same; the map waits for its end before it moves the object.</summary>
+        ReadyCounted,
         /// <summary>The map must prepare the object first.</summary>
         NeedsMap,
         /// <summary>A hole was read: the answer is in place.</summary>
@@ -36,7 +38,7 @@ internal sealed unsafe partial class DataPath
 
         ulong inside = offset & (volume.ObjectSize - 1);
         bool whole = IsWhole(op, volume, length);
-        if (!volume.Map.TryFind(offset >> volume.Shift, AccessFor(op, whole), out var target)) return Filled.NeedsMap;
+        if (!volume.Map.TryFind(offset >> volume.Shift, AccessFor(op, volume, length), out var target)) return Filled.NeedsMap;
         if (target.Errno != 0) return Filled.Damaged;
         if (target.IsHole && op == XsegOp.Read) return TryZero(request, offset, length, firstExtent) ? Filled.Zeros : Filled.Bad;
         if (target.IsHole && op == XsegOp.Discard) return Filled.Zeros;
@@ -49,7 +51,9 @@ internal sealed unsafe partial class DataPath
         if (op is not (XsegOp.Read or XsegOp.Write)) return Filled.Ready;
         if (!request.TryData(out var data)) return Filled.Bad;
         context.Port.Borrow(child, data, firstExtent);
-        return Filled.Ready;
+        if (op != XsegOp.Read || !target.MayMove) return Filled.Ready;
+        volume.Map.BeginRead(offset >> volume.Shift);
+        return Filled.ReadyCounted;
     }
 
     /// <summary>
@@ -58,8 +62,10 @@ internal sealed unsafe partial class DataPath
     /// </summary>
     private static bool IsWhole(XsegOp op, Volume volume, ulong length) => op == XsegOp.Discard && length == volume.ObjectSize;
 
-    private static ObjectAccess AccessFor(XsegOp op, bool whole) =>
-        op == XsegOp.Read ? ObjectAccess.Read : whole ? ObjectAccess.Drop : ObjectAccess.Write;
+    private static ObjectAccess AccessFor(XsegOp op, Volume volume, ulong length) =>
+        op == XsegOp.Read ? ObjectAccess.Read
+        : length != volume.ObjectSize ? ObjectAccess.Write
+        : op == XsegOp.Discard ? ObjectAccess.Drop : op == XsegOp.WriteZeroes ? ObjectAccess.Zero : ObjectAccess.Write;
 
     /// <summary>Answers a part of a READ with zeros, in the issuer's pages or by the zero page.</summary>
     private bool TryZero(in Request request, ulong offset, ulong length, int firstExtent)

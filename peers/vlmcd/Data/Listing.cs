@@ -57,6 +57,11 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         }
     }
 
+    /// <summary>READ of a text; zeros follow it.</summary>
+    internal ValueTask<int> AnswerTextAsync(Request request, byte[] text) => request.Offset != 0 || request.Length > RequestSlot.MaxData
+        ? new ValueTask<int>(Errno.EINVAL)
+        : AnswerAsync(request, text.AsMemory(0, (int)Math.Min((ulong)text.Length, request.Length)), 0, Request.PagesFor(0, request.Length));
+
     private async ValueTask<int> AskAsync(Request request, Volume volume, ulong first, bool[] isHole)
     {
         int next = 0, error = 0;

@@ -15,7 +15,9 @@ internal sealed class ChunkMap : IObjectMap
     private readonly ObjectIo _maps;
     private readonly byte[] _volume;
     private readonly RequestFlags _flags;
+    private readonly bool _isView;
     private readonly Dictionary<int, Task<int>> _loading = [];
+    private readonly Dictionary<ulong, Move> _moves = [];
     private LayerName _name = new('o');
     private Chunk?[] _chunks = [];
     private ulong _own;
@@ -24,6 +26,7 @@ internal sealed class ChunkMap : IObjectMap
     private sealed class Chunk
     {
         private readonly Hash128[]?[] _hashes = new Hash128[MapGeometry.ChunkEntries / HashGroup][];
+        private readonly ushort[]?[] _readers = new ushort[MapGeometry.ChunkEntries / HashGroup][];
         private MapEntry[]? _entries;
         private MapEntry _same;
 
@@ -43,6 +46,9 @@ internal sealed class ChunkMap : IObjectMap
 
         internal ref Hash128 Hash(uint at) => ref (_hashes[at / HashGroup] ??= new Hash128[HashGroup])[at % HashGroup];
 
+        /// <summary>READs under way of an object that is not our own.</summary>
+        internal ref ushort Readers(uint at) => ref (_readers[at / HashGroup] ??= new ushort[HashGroup])[at % HashGroup];
+
         internal void Set(uint at, MapEntry entry)
         {
             if (this[at] == entry) return;
@@ -52,11 +58,18 @@ internal sealed class ChunkMap : IObjectMap
         }
     }
 
+    /// <summary>An object that is being made our own: who reads it is waited for, who comes later waits.</summary>
+    private sealed class Move
+    {
+        internal TaskCompletionSource Unread { get; } = new();
+        internal TaskCompletionSource Ended { get; } = new();
+    }
+
     /// <param name="maps">To mapperd, in the volume's flow.</param>
     /// <param name="volume">Name of the volume or snapshot.</param>
     /// <param name="isReadOnly">It was opened so.</param>
     internal ChunkMap(ObjectIo maps, byte[] volume, bool isReadOnly) =>
-        (_maps, _volume, _flags) = (maps, volume, isReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
+        (_maps, _volume, _flags, _isView) = (maps, volume, isReadOnly ? RequestFlags.ReadOnly : RequestFlags.None, isReadOnly && !volume.Contains((byte)'@'));
 
     public bool TryFind(ulong index, ObjectAccess access, out ObjectTarget target)
     {
@@ -74,14 +87,17 @@ internal sealed class ChunkMap : IObjectMap
             }
 
             if (access != ObjectAccess.Read && (!isOwn || entry.IsPresent)) return false;
+            if (!isOwn && _moves.Count != 0 && _moves.ContainsKey(index)) return false;
         }
 
         target.Name = _name.Of(entry.Layer, index);
         ref var hash = ref known.Hash(at);
         if (hash == default) hash = Hash128.Of(target.Name);
         target.Hash = hash;
-        target.Flags = access == ObjectAccess.Read ? (entry.IsPresent ? RequestFlags.MustExist : 0) | (isOwn ? 0 : RequestFlags.Shared) : 0;
+        // Of what another host changes nobody knows which layer is its own by now.
+        target.Flags = access == ObjectAccess.Read ? (entry.IsPresent ? RequestFlags.MustExist : 0) | (isOwn || _isView ? 0 : RequestFlags.Shared) : 0;
         target.MayDelete = isOwn && !entry.IsPresent;
+        target.MayMove = !isOwn && (_flags & RequestFlags.ReadOnly) == 0;
         return true;
     }
 
@@ -89,7 +105,9 @@ internal sealed class ChunkMap : IObjectMap
     {
         int chunk = (int)(index / MapGeometry.ChunkEntries);
         if (chunk >= _chunks.Length) return new ValueTask<int>(Errno.EINVAL);
-        if (_chunks[chunk] is { } known) return TakeAsync(known, index, access);
+        if (_moves.TryGetValue(index, out var move)) return EndOfAsync(move);
+        // What is only to be read is known now.
+        if (_chunks[chunk] is { } known) return access == ObjectAccess.Read ? new ValueTask<int>(0) : TakeAsync(known, index, access);
         if (!_loading.TryGetValue(chunk, out var loading))
         {
             loading = LoadAsync(chunk);
@@ -119,11 +137,43 @@ internal sealed class ChunkMap : IObjectMap
         return 0;
     }
 
+    public void BeginRead(ulong index) => _chunks[index / MapGeometry.ChunkEntries]!.Readers((uint)(index % MapGeometry.ChunkEntries))++;
+
+    public void EndRead(ulong index)
+    {
+        if (--_chunks[index / MapGeometry.ChunkEntries]!.Readers((uint)(index % MapGeometry.ChunkEntries)) == 0 && _moves.TryGetValue(index, out var move)) move.Unread.TrySetResult();
+    }
+
+    private static async ValueTask<int> EndOfAsync(Move move)
+    {
+        await move.Ended.Task;
+        return 0;
+    }
+
+    /// <summary>
+    /// Asks mapperd. The object that the map names until now may be deleted before the answer is here: a READ of it that is under way would show zeros.
+    /// </summary>
     private async ValueTask<int> TakeAsync(Chunk chunk, ulong index, ObjectAccess access)
+    {
+        var move = new Move();
+        _moves.Add(index, move);
+        try
+        {
+            if (chunk.Readers((uint)(index % MapGeometry.ChunkEntries)) > 0) await move.Unread.Task;
+            return await AskAsync(chunk, index, access);
+        }
+        finally
+        {
+            _moves.Remove(index);
+            move.Ended.SetResult();
+        }
+    }
+
+    private async ValueTask<int> AskAsync(Chunk chunk, ulong index, ObjectAccess access)
     {
         var result = new byte[8];
         var (status, _) = await _maps.RunAsync(
-            XsegOp.MapWrite, _maps.Flow, _volume, index * 8, 8, access == ObjectAccess.Drop ? RequestFlags.Force : RequestFlags.None, result: result);
+            XsegOp.MapWrite, _maps.Flow, _volume, index * 8, 8, access is ObjectAccess.Drop or ObjectAccess.Zero ? RequestFlags.Force : RequestFlags.None, result: result);
         if (status != 0) return status;
         var entry = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(result));
         chunk.Set((uint)(index % MapGeometry.ChunkEntries), entry);

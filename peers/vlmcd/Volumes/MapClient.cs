@@ -34,7 +34,7 @@ internal sealed class MapClient(ObjectIo maps)
     private async ValueTask<string> WhyAsync(XsegOp op, VolumeName name, UInt128 identity, int errno)
     {
         var text = new byte[4096];
-        var (status, _) = await maps.ReadAsync(Encoding.ASCII.GetBytes($"?{identity:x32}"), 0, text);
+        var (status, _) = await maps.ReadAsync(Refusals.TargetOf(identity), 0, text);
         int end = status == 0 ? Array.IndexOf(text, (byte)0) : 0;
         return end > 0 ? Encoding.UTF8.GetString(text, 0, end) : $"volume {name}: {op}: {Errno.Describe(errno)}";
     }

@@ -28,6 +28,12 @@ internal sealed class Volume(VolumeKey key, IReactor reactor, Segment segment)
     internal bool IsReady { get; private set; }
     internal bool IsLoaded { get; private set; }
     internal bool IsReadOnly => Key.IsReadOnly;
+    /// <summary>A volume that is only read here, while another host, or this one, may be changing it: its map is out of date some time.</summary>
+    internal bool IsView => Key.IsReadOnly && Key.Name.Snapshot == null;
+    /// <summary>By the reactor's clock.</summary>
+    internal long LoadedAt { get; private set; }
+    /// <summary>Another host has it: changes wait until it is taken over.</summary>
+    internal bool IsStandby { get; set; }
     internal IObjectMap Map { get; private set; } = null!;
     internal uint Flow { get; private set; }
     internal ulong Size { get; private set; }
@@ -41,7 +47,7 @@ internal sealed class Volume(VolumeKey key, IReactor reactor, Segment segment)
     internal void Load(OpenAnswer opened, IObjectMap map)
     {
         (Flow, Shift, Map) = (opened.Flow, BitOperations.Log2((uint)opened.ObjectSize), map);
-        IsLoaded = true;
+        (IsLoaded, LoadedAt) = (true, reactor.Now);
         Update(opened, isKnown: false);
         IsReady = true;
     }
@@ -55,7 +61,7 @@ internal sealed class Volume(VolumeKey key, IReactor reactor, Segment segment)
 
     internal void Unload()
     {
-        (IsLoaded, IsReady, Size) = (false, false, 0);
+        (IsLoaded, IsReady, IsStandby, Size) = (false, false, false, 0);
         Map = null!;
     }
 

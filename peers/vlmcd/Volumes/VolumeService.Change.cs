@@ -65,16 +65,14 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(VolumeKey.Of(name, false));
         try
         {
-            int readers = name.Snapshot == null ? Table.Find(new VolumeKey(name, true))?.Openers.Total ?? 0 : 0;
-            if (volume.Openers.Total + readers is var openers and > 0) throw new ErrnoException(Errno.EBUSY, $"{(name.Snapshot == null ? "volume" : "snapshot")} {name} is open ({openers} times); close it first");
+            if (volume.Openers.Total + ReadersOf(op, name) is var openers and > 0) throw new ErrnoException(Errno.EBUSY, $"{(name.Snapshot == null ? "volume" : "snapshot")} {name} is open ({openers} times); close it first");
             if (volume.IsLoaded)
             {
                 // Its gateways died with it open.
                 await volume.HoldAsync();
                 try
                 {
-                    await _maps.RunAsync(XsegOp.Close, name, NewIdentity(), flags: volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
-                    Table.Unload(volume);
+                    await GiveBackAsync(volume);
                 }
                 finally
                 {
@@ -89,6 +87,11 @@ internal sealed partial class VolumeService
             Table.Leave(volume);
         }
     }
+
+    /// <summary>Those who only read the volume, and, where it loses its name, its snapshots.</summary>
+    private int ReadersOf(XsegOp op, VolumeName name) => name.Snapshot != null ? 0
+        : Table.All.Where(other => other.IsReadOnly && other.Key.Name.Volume == name.Volume && (other.Key.Name.Snapshot == null || op is XsegOp.Delete or XsegOp.Rename))
+            .Sum(other => other.Openers.Total);
 
     /// <summary>Independence of a clone. I/O goes on; at the end the map is read anew, for the objects that it shared may be deleted then.</summary>
     internal async Task<OpenAnswer> FlattenAsync(VolumeName name, UInt128 identity)

@@ -16,6 +16,9 @@ namespace Archipelago.Vlmcd.Volumes;
 /// </summary>
 internal sealed partial class VolumeService
 {
+    /// <summary>Of a few seconds each.</summary>
+    private const int MostTakeOvers = 10;
+
     private readonly PeerContext _context;
     private readonly Route _mapRoute;
     private readonly ObjectIo _data;
@@ -36,14 +39,18 @@ internal sealed partial class VolumeService
     internal int InFlight => _data.InFlight + _maps.InFlight;
 
     /// <summary>Opens for the gateway on port <paramref name="issuer"/>. Whoever reads what is open for writing here reads the same.</summary>
-    internal async Task<(Volume Volume, OpenAnswer Answer)> OpenAsync(VolumeName name, bool readOnly, int issuer)
+    /// <param name="name">The volume or snapshot.</param>
+    /// <param name="readOnly">Not for writing.</param>
+    /// <param name="standby">Where another host has the volume, open it all the same: its lock is taken with the first change (live migration).</param>
+    /// <param name="issuer">Port of the gateway.</param>
+    internal async Task<(Volume Volume, OpenAnswer Answer)> OpenAsync(VolumeName name, bool readOnly, bool standby, int issuer)
     {
         if (readOnly && name.Snapshot == null && Table.Find(new VolumeKey(name, false)) is { IsLoaded: true }) readOnly = false;
         var volume = await Table.EnterAsync(VolumeKey.Of(name, readOnly));
         try
         {
             bool first = volume.Openers.Total == 0;
-            await LoadAsync(volume);
+            await LoadAsync(volume, standby);
             // A new user has not shown yet that it flushes; one beside it has no say in that.
             if (first) ResetFlushed(volume.Flow);
             volume.Openers.Add(issuer);
@@ -77,10 +84,12 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>Ends an OPEN. The last one waits for what is under way, makes all that was answered stable, and gives the volume back.</summary>
-    internal async Task CloseAsync(VolumeName name, bool readOnly, int issuer)
+    internal async Task CloseAsync(VolumeName name, bool readOnly, uint flow, int issuer)
     {
-        if (readOnly && name.Snapshot == null && Table.Find(new VolumeKey(name, true)) is null) readOnly = false;
-        var volume = await Table.EnterAsync(VolumeKey.Of(name, readOnly));
+        // The flow tells what the OPEN found: beside who writes here, one for reading is of the same.
+        if (flow == 0 || !VolumeKey.TryParse(FlowTable.NameOf(_context.Segment, flow), out var key) || key.Name != name)
+            key = VolumeKey.Of(name, readOnly && (name.Snapshot != null || Table.Find(new VolumeKey(name, true)) is not null));
+        var volume = await Table.EnterAsync(key);
         try
         {
             // After a restart of vlmcd the volume may not be loaded: what was written is flushed all the same.
@@ -90,10 +99,7 @@ internal sealed partial class VolumeService
             await volume.HoldAsync();
             try
             {
-                if (await _data.FlushAsync(volume.Flow) is var status and not 0)
-                    throw new ErrnoException(status, $"volume {volume.Name}: not closed, the flush failed: {Errno.Describe(status)}");
-                await _maps.RunAsync(XsegOp.Close, name, NewIdentity(), flags: volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
-                Table.Unload(volume);
+                await GiveBackAsync(volume);
             }
             finally
             {
@@ -106,19 +112,120 @@ internal sealed partial class VolumeService
         }
     }
 
+    /// <summary>Ends an OPEN of this peer itself, for an operator; or what nobody uses any more and a peer that died has left open.</summary>
+    /// <exception cref="ErrnoException">EBUSY: gateways have it open. EINVAL: nobody has.</exception>
+    internal async Task CloseOwnAsync(VolumeName name, int port)
+    {
+        Volume?[] both = [Table.Find(VolumeKey.Of(name, false)), Table.Find(VolumeKey.Of(name, true))];
+        Volume[] found = [.. both.OfType<Volume>().Distinct()];
+        var volume = Array.Find(found, v => v.Openers.Of(port) > 0) ?? Array.Find(found, v => v.IsLoaded && v.Openers.Total == 0);
+        if (volume != null) await CloseAsync(name, volume.IsReadOnly, volume.Flow, port);
+        else if (found.Sum(v => v.Openers.Total) is var openers and > 0)
+            throw new ErrnoException(Errno.EBUSY, $"{name} is open for {openers} {(openers == 1 ? "client" : "clients")} of gateways and not by `volume open`; it is closed when they go");
+        else if (name.Snapshot != null) throw new ErrnoException(Errno.EINVAL, $"{name} is not open here");
+        else await _maps.RunAsync(XsegOp.Close, name, NewIdentity());
+    }
+
+    /// <summary>Size of a volume or snapshot. Who only reads a volume that another host changes learns of its new size, and map, by this.</summary>
+    internal async Task<OpenAnswer> InfoAsync(VolumeName name, UInt128 identity)
+    {
+        var answer = await PassAsync(XsegOp.Info, name, identity);
+        if (name.Snapshot == null && Table.Find(new VolumeKey(name, true)) is { IsLoaded: true } readers && readers.Size != answer.Size) await ForgetAsync(readers);
+        return answer;
+    }
+
+    /// <summary>The next request of those who only read it finds it as it is now.</summary>
+    internal async ValueTask ForgetAsync(Volume readers)
+    {
+        readers = await Table.EnterAsync(readers.Key);
+        try
+        {
+            if (!readers.IsLoaded) return;
+            await readers.HoldAsync();
+            Table.Unload(readers);
+        }
+        finally
+        {
+            readers.Release();
+            Table.Leave(readers);
+        }
+    }
+
+    /// <summary>Under the gate, held: mapperd makes it stable and gives its lock back. ESTALE: another host has it; it is closed here all the same.</summary>
+    private async ValueTask GiveBackAsync(Volume volume)
+    {
+        try
+        {
+            await _maps.RunAsync(XsegOp.Close, volume.Key.Name, NewIdentity(), flags: volume.IsReadOnly || volume.IsStandby ? RequestFlags.ReadOnly : RequestFlags.None);
+            Table.Unload(volume);
+        }
+        catch (ErrnoException lost) when (lost.Errno == Errno.ESTALE)
+        {
+            Table.Unload(volume);
+            throw;
+        }
+    }
+
     /// <summary>What was answered to users of the volume is stable when this is done.</summary>
     internal ValueTask<int> FlushAsync(Volume volume) => _data.FlushAsync(volume.Flow);
 
     /// <summary>Names a request that has no slot to be named by.</summary>
     internal UInt128 NewIdentity() => new(_context.Reactor.Random.NextUInt64() | 1, _context.Reactor.Random.NextUInt64());
 
-    private async ValueTask LoadAsync(Volume volume)
+    /// <summary>Takes a volume that stands by over from the host that had it, which must have given it up: waits a while for that.</summary>
+    internal async ValueTask TakeOverAsync(VolumeName name)
+    {
+        var volume = await Table.EnterAsync(new VolumeKey(name, false));
+        try
+        {
+            if (!volume.IsStandby) return;
+            await volume.HoldAsync();
+            try
+            {
+                for (int tries = 0; ; tries++)
+                {
+                    try
+                    {
+                        Load(volume, await _maps.RunAsync(XsegOp.Open, name, NewIdentity()), standby: false);
+                        return;
+                    }
+                    catch (ErrnoException busy) when (busy.Errno == Errno.EBUSY && tries < MostTakeOvers && !IsStopping)
+                    {
+                        // mapperd has waited some seconds for it.
+                    }
+                }
+            }
+            finally
+            {
+                volume.Release();
+            }
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
+    }
+
+    private async ValueTask LoadAsync(Volume volume, bool standby = false)
     {
         if (volume.IsLoaded) return;
-        var answer = await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None);
+        var flags = volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None;
+        try
+        {
+            Load(volume, await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: flags), standby: false);
+        }
+        catch (ErrnoException busy) when (standby && busy.Errno == Errno.EBUSY)
+        {
+            Load(volume, await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: RequestFlags.ReadOnly | RequestFlags.NoSync), standby: true);
+        }
+    }
+
+    private void Load(Volume volume, OpenAnswer answer, bool standby)
+    {
         if (answer.Flow == 0 || answer.Flow >= _context.Segment.FlowCount || !System.Numerics.BitOperations.IsPow2(answer.ObjectSize) || answer.ObjectSize > 4 << 20)
             throw new ErrnoException(Errno.EBADMSG, $"volume {volume.Name}: mapperd's answer makes no sense (flow {answer.Flow}, objects of {answer.ObjectSize}); is it of the same build?");
-        volume.Load(answer, _makeMap?.Invoke(volume, answer) ?? new ChunkMap(new ObjectIo(_context, _mapRoute, answer.Flow), volume.NameBytes, volume.IsReadOnly));
+        volume.Load(answer, _makeMap?.Invoke(volume, answer) ?? new ChunkMap(new ObjectIo(_context, _mapRoute, answer.Flow), volume.NameBytes, volume.IsReadOnly || standby));
+        volume.IsStandby = standby;
         Table.Publish(volume);
     }
 
