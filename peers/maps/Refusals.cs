@@ -14,9 +14,13 @@ public sealed class Refusals
     private readonly Queue<UInt128> _order = new();
     private readonly Dictionary<UInt128, byte[]> _texts = [];
 
+    /// <summary>The last one.</summary>
+    public string Last { get; private set; } = "";
+
     /// <summary>Remembers a text; nothing if the issuer gave no identity.</summary>
     public void Keep(UInt128 identity, string text)
     {
+        Last = text;
         if (identity == 0 || !_texts.TryAdd(identity, Encoding.UTF8.GetBytes(text))) return;
         _order.Enqueue(identity);
         if (_order.Count > Most) _texts.Remove(_order.Dequeue());

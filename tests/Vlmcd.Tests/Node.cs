@@ -9,6 +9,7 @@ namespace Archipelago.Vlmcd.Tests;
 internal sealed class Node : IDisposable
 {
     private readonly Thread _thread;
+    private readonly List<Peer> _peers = [];
     private bool _ended;
 
     internal Node(string directory)
@@ -27,7 +28,20 @@ internal sealed class Node : IDisposable
     internal T Start<T>(T peer, string name, string? serves, int pages, bool transient = false) where T : Peer
     {
         Run(() => Host.StartAsync(new PeerPlan { Name = name, Peer = peer, Serves = serves, Pages = pages, Transient = transient }));
+        _peers.Add(peer);
         return peer;
+    }
+
+    /// <summary>An orderly end of its peers.</summary>
+    internal void Stop()
+    {
+        Run(async () =>
+        {
+            await Host.StopAsync();
+            return true;
+        });
+        _peers.Clear();
+        Kill();
     }
 
     internal T Run<T>(Func<Task<T>> work)
@@ -82,7 +96,12 @@ internal sealed class Node : IDisposable
         _thread.Join();
     }
 
-    internal void Bury() => Segment.Dispose();
+    internal void Bury()
+    {
+        foreach (var peer in _peers) peer.Context.Port.Abandon();
+        _peers.Clear();
+        Segment.Dispose();
+    }
 
     public void Dispose()
     {

@@ -38,25 +38,15 @@ internal sealed partial class Rig
     /// <summary>An orderly stop of a peer, and a successor.</summary>
     internal void RestartMapperd()
     {
-        Stop(MapperdNode);
+        MapperdNode.Stop();
         StartMapperd();
     }
 
     /// <summary>As <see cref="RestartMapperd"/>.</summary>
     internal void RestartVlmcd()
     {
-        Stop(VlmcdNode);
+        VlmcdNode.Stop();
         StartVlmcd();
-    }
-
-    private static void Stop(Node node)
-    {
-        node.Run(async () =>
-        {
-            await node.Host.StopAsync();
-            return true;
-        });
-        node.Kill();
     }
 
     private void StartMapperd()

@@ -73,8 +73,8 @@ public unsafe struct FlowEntry
     [FieldOffset(72)] public uint NameLength;
     /// <summary>1: nothing of the flow is cached, whatever its policy: another host may be writing to the volume.</summary>
     [FieldOffset(76)] public byte Uncached;
-    /// <summary>1: somebody of this host has the volume open for writing. A lock that is held for a change of a closed volume has a LockId, too.</summary>
-    [FieldOffset(77)] public byte IsOpen;
+    /// <summary>1 + the port that has the volume open for writing, 0 for none. A lock that is held for a change of a closed volume has a LockId, too.</summary>
+    [FieldOffset(78)] public ushort OpenBy;
     /// <summary>Id of the volume: its lock is the object <c>l.</c> + 16 hex digits of it.</summary>
     [FieldOffset(80)] public ulong LockId;
     /// <summary>Name of the volume.</summary>

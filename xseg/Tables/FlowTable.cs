@@ -89,7 +89,7 @@ public static unsafe class FlowTable
         Shared.Store(ref entry->LockEpoch, 0ul);
         Shared.Store(ref entry->LockId, 0ul);
         Shared.Store(ref entry->Uncached, (byte)0);
-        Shared.Store(ref entry->IsOpen, (byte)0);
+        Shared.Store(ref entry->OpenBy, (ushort)0);
         Shared.Store(ref entry->NameLength, (uint)name.Length);
         Shared.Copy(name, entry->Name);
     }

@@ -106,7 +106,8 @@ struct xseg_flow {
     uint8_t policy, has_flushed, name_space, safe_until_flush, degraded, checksums, ordered, flush_owed;
     uint64_t minimum_pages, maximum_pages, dirty_limit, dirty_age, lock_epoch;
     uint32_t name_length;
-    uint8_t uncached, is_open, pad1[2];
+    uint8_t uncached, pad1;
+    uint16_t open_by;
     uint64_t lock_id;
     uint8_t pad2[168];
     char name[256];

@@ -34,8 +34,6 @@ internal sealed class Volume(string name, IReactor reactor)
     internal int LockUsers { get; set; }
     /// <summary>Opened for writing by vlmcd.</summary>
     internal bool IsOpen { get; set; }
-    /// <summary>Port of whoever opened it, and its life.</summary>
-    internal (int Port, uint Life) Opener { get; set; }
     /// <summary>Whose lock this host has; known also while the rest is not.</summary>
     internal ulong LockedId { get; set; }
     /// <summary>An operator keeps the lock, whether anybody opens the volume or not.</summary>

@@ -9,6 +9,7 @@ using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Ports;
 using Archipelago.Xseg.Tables;
 using Microsoft.Extensions.Logging;
 
@@ -65,9 +66,9 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     {
         int status = await data.FlushAsync(volume.Flow);
         if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: not closed, the flush failed: {Errno.Describe(status)}");
-        bool wasOpen = IsMarkedOpen(volume.Flow, id);
+        uint openBy = OpenBy(volume.Flow);
         Tell(volume.Flow, 0, Epoch(volume.Flow));
-        Mark(volume.Flow, false);
+        Mark(volume.Flow, 0);
         if (held.Holds == 0) status = await GiveBackAsync(volume.Flow, id);
         // Somebody has broken it: then it is no longer ours either.
         if (status is 0 or Errno.ENOENT or Errno.EACCES)
@@ -77,14 +78,14 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         }
 
         Tell(volume.Flow, id, Epoch(volume.Flow));
-        Mark(volume.Flow, wasOpen);
+        Mark(volume.Flow, openBy);
         throw new ErrnoException(status, $"volume {volume.Name}: its lock cannot be given back: {Errno.Describe(status)}");
     });
 
     /// <summary>The volume does not need it any more; who deletes what is left of it holds it.</summary>
     internal void Leave(Volume volume, ulong id)
     {
-        Mark(volume.Flow, false);
+        Mark(volume.Flow, 0);
         if (_held.TryGetValue(id, out var held)) held.ByVolume = false;
     }
 
@@ -143,9 +144,14 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
     /// <summary>True if this segment had the volume open for writing when mapperd, or its predecessor, was last heard of.</summary>
     internal unsafe bool IsMarkedOpen(uint flow, ulong id) =>
-        flow != 0 && context.Segment.FlowAt(flow) is var entry && entry != null && entry->LockId == id && entry->LockEpoch != 0 && entry->IsOpen != 0;
+        flow != 0 && context.Segment.FlowAt(flow) is var entry && entry != null && entry->LockId == id && entry->LockEpoch != 0 && entry->OpenBy != 0;
 
-    internal void MarkOpen(Volume volume) => Mark(volume.Flow, true);
+    /// <summary>Notes who has it open, so that a successor goes on with that.</summary>
+    internal void MarkOpen(Volume volume, int port) => Mark(volume.Flow, (uint)port + 1);
+
+    /// <summary>Whoever opened it lives, and may write to it.</summary>
+    internal unsafe bool IsInUse(Volume volume) =>
+        context.Segment.FlowAt(volume.Flow)->OpenBy is var by and not 0 && by <= (uint)context.Segment.PortCount && PortTable.IsAlive(context.Segment, (int)by - 1);
 
     private async Task<T> OneAtATimeAsync<T>(ulong id, Func<Held, Task<T>> step)
     {
@@ -206,7 +212,7 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         if (IsMarkedOpen(volume.Flow, id) && last != epoch)
         {
             // What its user knows of the map is out of date: the flow keeps its epoch, so that what it writes is refused until it opens the volume again.
-            Mark(volume.Flow, false);
+            Mark(volume.Flow, 0);
             throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: its lock was lost while it was open here; close it and open it again");
         }
 
@@ -220,6 +226,8 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         Tell(volume.Flow, id, epoch);
         SetUncached(volume.Flow, 0);
     }
+
+    private unsafe uint OpenBy(uint flow) => context.Segment.FlowAt(flow)->OpenBy;
 
     private async ValueTask DropAsync(string name, uint flow)
     {
@@ -235,9 +243,9 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
     private unsafe ulong Epoch(uint flow) => context.Segment.FlowAt(flow)->LockEpoch;
 
-    private unsafe void Mark(uint flow, bool isOpen)
+    private unsafe void Mark(uint flow, uint openBy)
     {
-        if (flow != 0) Shared.Store(ref context.Segment.FlowAt(flow)->IsOpen, isOpen ? (byte)1 : (byte)0);
+        if (flow != 0) Shared.Store(ref context.Segment.FlowAt(flow)->OpenBy, (ushort)openBy);
     }
 
     private unsafe void Tell(uint flow, ulong id, ulong epoch)

@@ -53,14 +53,13 @@ internal sealed partial class VolumeService
                 // As a predecessor's user had it open, it has the lock for that already.
                 if (volume.IsOpen) volume.LockUsers--;
                 volume.IsOpen = true;
-                _locks.MarkOpen(volume);
                 await ListAgainAsync(volume.Root!);
                 // What comes between two slices of a purge is not seen by it.
                 ForgetCursors(volume.Root!.Id);
                 StartPurge(volume);
             }
 
-            volume.Opener = OpenerOf(opener);
+            _locks.MarkOpen(volume, opener);
             return volume;
         }
         finally
@@ -105,7 +104,7 @@ internal sealed partial class VolumeService
             if (volume is { IsOpen: true, IsLoaded: true } && volume.Flow == flow) return volume;
             if (!volume.IsOpen && !await WasOpenAsync(volume)) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here; open it");
             await ResumeAsync(volume);
-            volume.Opener = OpenerOf(opener);
+            _locks.MarkOpen(volume, opener);
             if (volume.Flow != flow) throw new ErrnoException(Errno.EINVAL, $"volume {name}: the request's flow {flow} is not the volume's, {volume.Flow}");
             return volume;
         }
@@ -239,16 +238,10 @@ internal sealed partial class VolumeService
         return flow != 0 && await _store.ResolveAsync(volume.Name) is var id and not 0 && _locks.IsMarkedOpen(flow, id);
     }
 
-    private unsafe (int, uint) OpenerOf(int port) => (port, Volatile.Read(ref _context.Segment.PortAt(port)->Generation));
-
-    /// <summary>Whoever opened it lives, and may write to it.</summary>
-    private bool IsInUse(Volume volume) =>
-        volume.Opener.Port > 0 && OpenerOf(volume.Opener.Port) == volume.Opener && Xseg.Ports.PortTable.IsAlive(_context.Segment, volume.Opener.Port);
-
     /// <summary>Gives back what nobody uses; what is in use stays this segment's, and a successor goes on with it.</summary>
     internal async ValueTask StopAsync()
     {
-        foreach (var volume in Table.All.Where(volume => volume.IsOpen && !IsInUse(volume)).ToArray()) await CloseAsync(volume.Name);
+        foreach (var volume in Table.All.Where(volume => volume.IsOpen && !_locks.IsInUse(volume)).ToArray()) await CloseAsync(volume.Name);
     }
 
     /// <summary>Background work rests, but not when it is to end.</summary>

@@ -13,6 +13,8 @@ internal sealed unsafe partial class DataPath
     {
         /// <summary>To be submitted.</summary>
         Ready,
+        /// <summary>The same; the map waits for its end before it moves the object.</summary>
+        ReadyCounted,
         /// <summary>The map must prepare the object first.</summary>
         NeedsMap,
         /// <summary>A hole was read: the answer is in place.</summary>
@@ -49,7 +51,9 @@ internal sealed unsafe partial class DataPath
         if (op is not (XsegOp.Read or XsegOp.Write)) return Filled.Ready;
         if (!request.TryData(out var data)) return Filled.Bad;
         context.Port.Borrow(child, data, firstExtent);
-        return Filled.Ready;
+        if (op != XsegOp.Read || !target.MayMove) return Filled.Ready;
+        volume.Map.BeginRead(offset >> volume.Shift);
+        return Filled.ReadyCounted;
     }
 
     /// <summary>

@@ -49,10 +49,12 @@ internal sealed partial class DataPath
         {
             var child = await context.AllocateAsync();
             var filled = TryFill(child, request, op, volume, offset, length, firstExtent);
-            if (filled == Filled.Ready)
+            if (filled is Filled.Ready or Filled.ReadyCounted)
             {
                 InFlight++;
-                int status = Take(child, op, length, await blocks.SubmitAsync(child), out ulong serviced, out var reply);
+                int outcome = await blocks.SubmitAsync(child);
+                if (filled == Filled.ReadyCounted) volume.Map.EndRead(offset >> volume.Shift);
+                int status = Take(child, op, length, outcome, out ulong serviced, out var reply);
                 gather.Serviced += serviced;
                 gather.Reply &= reply;
                 return status;

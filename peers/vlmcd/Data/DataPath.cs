@@ -16,6 +16,8 @@ namespace Archipelago.Vlmcd.Data;
 /// </summary>
 internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdOptions options, VlmcdStatistics statistics)
 {
+    private const ulong NotCounted = ulong.MaxValue;
+
     /// <summary>Children under way.</summary>
     internal int InFlight { get; private set; }
 
@@ -44,7 +46,8 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
     private ValueTask<int> Single(in Request request, XsegOp op, Volume volume, ulong offset, ulong length)
     {
         if (!context.Port.TryAllocate(out var child)) return Split(request, op, volume, offset, length);
-        switch (TryFill(child, request, op, volume, offset, length, 0))
+        var filled = TryFill(child, request, op, volume, offset, length, 0);
+        switch (filled)
         {
             case Filled.NeedsMap:
                 context.Free(child);
@@ -63,18 +66,20 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
 
         volume.Begin();
         InFlight++;
+        ulong reading = filled == Filled.ReadyCounted ? offset >> volume.Shift : NotCounted;
         var outcome = blocks.SubmitAsync(child);
         return outcome.IsCompleted
-            ? new ValueTask<int>(Conclude(request, child, op, volume, length, outcome.Result))
-            : ConcludeLater(request, child, op, volume, length, outcome);
+            ? new ValueTask<int>(Conclude(request, child, op, volume, length, reading, outcome.Result))
+            : ConcludeLater(request, child, op, volume, length, reading, outcome);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> ConcludeLater(Request request, Request child, XsegOp op, Volume volume, ulong length, ValueTask<int> outcome) =>
-        Conclude(request, child, op, volume, length, await outcome);
+    private async ValueTask<int> ConcludeLater(Request request, Request child, XsegOp op, Volume volume, ulong length, ulong reading, ValueTask<int> outcome) =>
+        Conclude(request, child, op, volume, length, reading, await outcome);
 
-    private int Conclude(in Request request, in Request child, XsegOp op, Volume volume, ulong length, int status)
+    private int Conclude(in Request request, in Request child, XsegOp op, Volume volume, ulong length, ulong reading, int status)
     {
+        if (reading != NotCounted) volume.Map.EndRead(reading);
         status = Take(child, op, length, status, out ulong serviced, out var reply);
         request.Serviced = serviced;
         request.Reply = reply;

@@ -17,6 +17,7 @@ internal sealed class ChunkMap : IObjectMap
     private readonly RequestFlags _flags;
     private readonly bool _isView;
     private readonly Dictionary<int, Task<int>> _loading = [];
+    private readonly Dictionary<ulong, Move> _moves = [];
     private LayerName _name = new('o');
     private Chunk?[] _chunks = [];
     private ulong _own;
@@ -25,6 +26,7 @@ internal sealed class ChunkMap : IObjectMap
     private sealed class Chunk
     {
         private readonly Hash128[]?[] _hashes = new Hash128[MapGeometry.ChunkEntries / HashGroup][];
+        private readonly ushort[]?[] _readers = new ushort[MapGeometry.ChunkEntries / HashGroup][];
         private MapEntry[]? _entries;
         private MapEntry _same;
 
@@ -44,6 +46,9 @@ internal sealed class ChunkMap : IObjectMap
 
         internal ref Hash128 Hash(uint at) => ref (_hashes[at / HashGroup] ??= new Hash128[HashGroup])[at % HashGroup];
 
+        /// <summary>READs under way of an object that is not our own.</summary>
+        internal ref ushort Readers(uint at) => ref (_readers[at / HashGroup] ??= new ushort[HashGroup])[at % HashGroup];
+
         internal void Set(uint at, MapEntry entry)
         {
             if (this[at] == entry) return;
@@ -51,6 +56,13 @@ internal sealed class ChunkMap : IObjectMap
             if (_entries[at].Layer != entry.Layer) Hash(at) = default;
             _entries[at] = entry;
         }
+    }
+
+    /// <summary>An object that is being made our own: who reads it is waited for, who comes later waits.</summary>
+    private sealed class Move
+    {
+        internal TaskCompletionSource Unread { get; } = new();
+        internal TaskCompletionSource Ended { get; } = new();
     }
 
     /// <param name="maps">To mapperd, in the volume's flow.</param>
@@ -75,6 +87,7 @@ internal sealed class ChunkMap : IObjectMap
             }
 
             if (access != ObjectAccess.Read && (!isOwn || entry.IsPresent)) return false;
+            if (!isOwn && _moves.Count != 0 && _moves.ContainsKey(index)) return false;
         }
 
         target.Name = _name.Of(entry.Layer, index);
@@ -84,6 +97,7 @@ internal sealed class ChunkMap : IObjectMap
         // Of what another host changes nobody knows which layer is its own by now.
         target.Flags = access == ObjectAccess.Read ? (entry.IsPresent ? RequestFlags.MustExist : 0) | (isOwn || _isView ? 0 : RequestFlags.Shared) : 0;
         target.MayDelete = isOwn && !entry.IsPresent;
+        target.MayMove = !isOwn && (_flags & RequestFlags.ReadOnly) == 0;
         return true;
     }
 
@@ -91,7 +105,9 @@ internal sealed class ChunkMap : IObjectMap
     {
         int chunk = (int)(index / MapGeometry.ChunkEntries);
         if (chunk >= _chunks.Length) return new ValueTask<int>(Errno.EINVAL);
-        if (_chunks[chunk] is { } known) return TakeAsync(known, index, access);
+        if (_moves.TryGetValue(index, out var move)) return EndOfAsync(move);
+        // What is only to be read is known now.
+        if (_chunks[chunk] is { } known) return access == ObjectAccess.Read ? new ValueTask<int>(0) : TakeAsync(known, index, access);
         if (!_loading.TryGetValue(chunk, out var loading))
         {
             loading = LoadAsync(chunk);
@@ -121,7 +137,39 @@ internal sealed class ChunkMap : IObjectMap
         return 0;
     }
 
+    public void BeginRead(ulong index) => _chunks[index / MapGeometry.ChunkEntries]!.Readers((uint)(index % MapGeometry.ChunkEntries))++;
+
+    public void EndRead(ulong index)
+    {
+        if (--_chunks[index / MapGeometry.ChunkEntries]!.Readers((uint)(index % MapGeometry.ChunkEntries)) == 0 && _moves.TryGetValue(index, out var move)) move.Unread.TrySetResult();
+    }
+
+    private static async ValueTask<int> EndOfAsync(Move move)
+    {
+        await move.Ended.Task;
+        return 0;
+    }
+
+    /// <summary>
+    /// Asks mapperd. The object that the map names until now may be deleted before the answer is here: a READ of it that is under way would show zeros.
+    /// </summary>
     private async ValueTask<int> TakeAsync(Chunk chunk, ulong index, ObjectAccess access)
+    {
+        var move = new Move();
+        _moves.Add(index, move);
+        try
+        {
+            if (chunk.Readers((uint)(index % MapGeometry.ChunkEntries)) > 0) await move.Unread.Task;
+            return await AskAsync(chunk, index, access);
+        }
+        finally
+        {
+            _moves.Remove(index);
+            move.Ended.SetResult();
+        }
+    }
+
+    private async ValueTask<int> AskAsync(Chunk chunk, ulong index, ObjectAccess access)
     {
         var result = new byte[8];
         var (status, _) = await _maps.RunAsync(

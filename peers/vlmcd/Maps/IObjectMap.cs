@@ -29,6 +29,8 @@ public ref struct ObjectTarget
     public bool IsHole;
     /// <summary>The object may be deleted to make it zeros: nothing older shows through.</summary>
     public bool MayDelete;
+    /// <summary>The object may move to another layer, and be deleted in this one: a READ of it is announced, and its end.</summary>
+    public bool MayMove;
     /// <summary>Not 0: the map does not know, this part of it is damaged.</summary>
     public int Errno;
 }
@@ -57,4 +59,14 @@ public interface IObjectMap
     /// <param name="layer">The own layer; 0 for none.</param>
     /// <param name="isKnown">Only these have changed: what is known of entries holds.</param>
     void Change(ulong objects, ulong layer, bool isKnown);
+
+    /// <summary>A READ of an object that may move is about to be sent: the object stays where it is until <see cref="EndRead"/>.</summary>
+    void BeginRead(ulong index)
+    {
+    }
+
+    /// <summary>A READ has been answered.</summary>
+    void EndRead(ulong index)
+    {
+    }
 }

@@ -16,8 +16,31 @@ internal sealed class World(Rig rig)
     {
         int expected = State.Apply(op);
         int status = Send(op).Status;
-        Assert.True(expected == status, $"{op}: status {status}, expected {expected}");
+        Assert.True(expected == status, $"{op}: status {status}, expected {expected}: {Refusals()}");
     }
+
+    /// <summary>As <see cref="Run"/>, with something that happens to the peers while the request is under way.</summary>
+    internal void RunThrough(Op op, Action happens)
+    {
+        var before = State.Copy();
+        int expected = State.Apply(op);
+        var answer = rig.ClientNode.Begin(() => SendAsync(op));
+        happens();
+        Assert.True(answer.Wait(TimeSpan.FromSeconds(60)), $"{op}: the request is lost");
+        if (op.Code == XsegOp.Flatten && answer.Result.Status == Archipelago.Runtime.Errno.ESHUTDOWN)
+        {
+            // It ends with its peer, and is to be done again.
+            State = before;
+            return;
+        }
+
+        // Of a deletion that is replayed nobody knows whether it was refused, or done.
+        bool isDone = answer.Result.Status == expected || (op.Code == XsegOp.Delete && expected == Archipelago.Runtime.Errno.ENOENT && answer.Result.Status == 0);
+        Assert.True(isDone, $"{op}: status {answer.Result.Status}, expected {expected}: {Refusals()}");
+    }
+
+    /// <summary>What mapperd last said.</summary>
+    internal string Refusals() => rig.MapperdNode.Run(() => Task.FromResult(rig.Mapperd.LastRefusal));
 
     internal Answer Send(Op op) => rig.ClientNode.Run(() => SendAsync(op));
 

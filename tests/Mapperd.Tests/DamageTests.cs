@@ -1,0 +1,193 @@
+using Archipelago.Mapperd.Format;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Hosting;
+using Archipelago.Xseg;
+
+namespace Archipelago.Mapperd.Tests;
+
+/// <summary>Damage of the store is found, named, and confined; nothing is deleted because of it.</summary>
+public class DamageTests
+{
+    private const int O = Rig.ObjectSize;
+
+    [Fact]
+    public void A_damaged_sector_of_a_chunk_costs_its_62_objects_and_no_other()
+    {
+        using var rig = new Rig();
+        var world = Shared(rig, 130);
+        Damage(rig, Name(rig, 'm'), 512, bytes => bytes[100] ^= 1);
+        uint flow = world.Open["disk"];
+        for (int i = 0; i < 130; i++)
+        {
+            bool lost = i is >= 62 and < 124;
+            Assert.True((lost ? Errno.EIO : 0) == rig.Read("disk", flow, (ulong)(i * O), 512).Status, $"object {i}");
+            if (i % 10 == 0) Assert.True((lost ? Errno.EIO : 0) == rig.Write("disk", flow, (ulong)(i * O), new byte[512]).Status, $"object {i}");
+        }
+
+        // The snapshot has a map of its own.
+        uint view = rig.Open("disk@s1", RequestFlags.ReadOnly);
+        Assert.Equal(world.State.Disks["disk"].Snapshots["s1"], rig.Read("disk@s1", view, 0, 130 * O).Data);
+        // Nobody knows what the damaged part refers to.
+        Assert.Equal(Errno.EUCLEAN, Assert.Throws<ErrnoException>(() => Unwrap(() => world.Collect())).Errno);
+    }
+
+    [Theory]
+    [InlineData('m')]
+    [InlineData('o')]
+    public void An_object_that_is_missing_is_an_error_and_no_zeros(char kind)
+    {
+        using var rig = new Rig();
+        var world = Shared(rig, 4);
+        // The chunk of the head; of data the one that the head's map says exists.
+        string missing = kind == 'm' ? Name(rig, 'm') : rig.Objects().Single(name => name.StartsWith("o." + Name(rig, 'm')[2..16], StringComparison.Ordinal));
+        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Delete, missing)).Status);
+        rig.Kill(mapperd: true, vlmcd: true);
+        Assert.Equal(Errno.EIO, rig.Read("disk", world.Open["disk"], 0, 512).Status);
+        // A copy of what is missing is none.
+        world.Close("disk");
+        if (kind == 'o') Assert.Equal(0, rig.Do(XsegOp.Snapshot, "disk", source: "s2").Status);
+        world.OpenForWriting("disk");
+        Assert.Equal(Errno.EIO, rig.Write("disk", world.Open["disk"], 512, new byte[512]).Status);
+        Assert.Equal(Errno.EIO, rig.Read("disk", world.Open["disk"], 0, 512).Status);
+    }
+
+    public static TheoryData<string, int, Action<byte[]>> Roots => new()
+    {
+        { "a newer version", Errno.EPROTO, Sealed(bytes => bytes[8] = 3) },
+        { "another magic", Errno.EPROTO, bytes => bytes[0] ^= 1 },
+        { "a wrong checksum", Errno.EIO, bytes => bytes[300] ^= 1 },
+        { "unknown flags", Errno.EPROTO, Sealed(bytes => bytes[12] = 0x80) },
+        { "size 0", Errno.EPROTO, Sealed(bytes => bytes.AsSpan(24, 8).Clear()) },
+        { "a huge size", Errno.EPROTO, Sealed(bytes => bytes[31] = 0x7f) },
+        { "an odd object size", Errno.EPROTO, Sealed(bytes => bytes[32] ^= 1) },
+        { "layer 0", Errno.EPROTO, Sealed(bytes => bytes.AsSpan(40, 8).Clear()) },
+        { "a parent that was never made", Errno.EPROTO, Sealed(bytes => bytes[56] = 200) },
+        { "itself as its base", Errno.EPROTO, Sealed(bytes => bytes.AsSpan(16, 8).CopyTo(bytes.AsSpan(72))) },
+    };
+
+    [Theory]
+    [MemberData(nameof(Roots))]
+    public void A_bad_header_is_refused_and_all_other_volumes_go_on(string what, int errno, Action<byte[]> damage)
+    {
+        using var rig = new Rig();
+        var world = Scenarios.Family(rig);
+        string root = $"v.{rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("lone")).Root!.Id):x16}";
+        Damage(rig, root, 0, damage);
+        foreach (var op in new[] { XsegOp.Open, XsegOp.Info, XsegOp.Truncate, XsegOp.Delete, XsegOp.Hash }) Assert.True(errno == rig.Do(op, "lone", length: 512).Status, $"{what}: {op}");
+        Assert.Contains(root, world.Refusals());
+        world.State.Disks.Remove("lone");
+        foreach (string name in world.State.Disks.Keys) world.OpenForWriting(name);
+        world.Run(Op.Write("grand", 0, Bytes.Of(3, 2 * O)));
+        world.Run(Op.Snapshot("clone", "c5"));
+    }
+
+    [Fact]
+    public void Two_volumes_that_are_forged_to_be_clones_of_each_other_end_no_request_in_a_circle()
+    {
+        using var rig = new Rig();
+        var world = Scenarios.Family(rig);
+        ulong Id(string name) => rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync(name)).Root!.Id);
+        ulong one = Id("base"), other = Id("clone");
+        Damage(rig, $"v.{one:x16}", 0, Sealed(bytes =>
+        {
+            BitConverter.TryWriteBytes(bytes.AsSpan(72), other);
+            BitConverter.TryWriteBytes(bytes.AsSpan(80), 1ul);
+        }));
+        world.OpenForWriting("base");
+        world.OpenForWriting("clone");
+        world.Run(Op.Write("base", 0, Bytes.Of(3, 2 * O)));
+        world.Run(Op.Write("clone", 0, Bytes.Of(4, 2 * O)));
+        world.Verify();
+        Assert.Equal(Errno.EBUSY, rig.Do(XsegOp.Flatten, "base").Status);
+    }
+
+    [Fact]
+    public void A_damaged_snapshot_record_is_not_written_over_and_nothing_that_it_may_refer_to_is_deleted()
+    {
+        using var rig = new Rig();
+        var world = Shared(rig, 4);
+        world.Run(Op.Snapshot("disk", "s2"));
+        ulong id = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("disk")).Root!.Id);
+        byte[] whole = rig.ClientNode.Run(() => rig.Client.Read("blocks", $"v.{id:x16}", 0, 512, 512)).Data;
+        Damage(rig, $"v.{id:x16}", 512, bytes => bytes[20] ^= 1);
+        Assert.Equal(0, rig.Write("disk", world.Open["disk"], 0, Bytes.Of(9, O)).Status);
+        Assert.Equal(0, rig.Do(XsegOp.Snapshot, "disk", source: "s3").Status);
+        Assert.Equal(0, rig.Do(XsegOp.Delete, "disk@s2").Status);
+        rig.UntilIdle();
+        // Restored from a copy, it is what it was.
+        Damage(rig, $"v.{id:x16}", 512, bytes => whole.CopyTo(bytes, 0));
+        uint view = rig.Open("disk@s1", RequestFlags.ReadOnly);
+        Assert.Equal(world.State.Disks["disk"].Snapshots["s1"], rig.Read("disk@s1", view, 0, 4 * O).Data);
+    }
+
+    [Fact]
+    public void A_volume_whose_record_is_damaged_is_listed_again_when_it_is_opened_and_keeps_what_it_was_cloned_from()
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
+        var world = Scenarios.Family(rig);
+        int slot = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.Catalogue.ReadAsync()).Single(entry => entry.Record.Name == "clone").Slot);
+        Damage(rig, "c.0000", (ulong)slot * 512, bytes => bytes[30] ^= 1);
+        Assert.DoesNotContain("clone", rig.List());
+        // Who knows whether that is a clone of it?
+        rig.Do(XsegOp.Delete, "base@s1");
+        rig.UntilIdle();
+        uint flow = rig.Open("clone");
+        Assert.Contains("clone", rig.List());
+        Assert.Equal(world.State.Disks["clone"].Data, rig.Read("clone", flow, 0, (ulong)world.State.Disks["clone"].Data.Length).Data);
+    }
+
+    [Fact]
+    public void While_the_store_fails_everything_is_an_error_and_then_it_is_there()
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
+        var world = Scenarios.Family(rig);
+        rig.Change(rig.Memd.Options with { Rules = [Memd.MemdRule.Parse("any:EIO")] });
+        rig.Kill(mapperd: true, vlmcd: true);
+        Assert.Equal(Errno.EIO, rig.Do(XsegOp.Open, "base").Status);
+        Assert.Equal(Errno.EIO, rig.Do(XsegOp.Info, "").Status);
+        rig.Change(rig.Memd.Options with { Rules = [] });
+        rig.UntilIdle();
+        world.Verify();
+    }
+
+    /// <summary>A volume with a snapshot, s1, and a chunk of its own in the store; open.</summary>
+    private static World Shared(Rig rig, int objects)
+    {
+        var world = new World(rig);
+        world.Run(Op.Create("disk", objects * O));
+        world.OpenForWriting("disk");
+        world.Run(Op.Write("disk", 0, Bytes.Of(1, objects * O)));
+        world.Run(Op.Snapshot("disk", "s1"));
+        world.Run(Op.Write("disk", 0, Bytes.Of(2, 512)));
+        return world;
+    }
+
+    private static string Name(Rig rig, char kind) => rig.Objects().Single(name => name[0] == kind);
+
+    /// <summary>Changes a sector of the store behind everybody's back; nobody remembers it.</summary>
+    private static void Damage(Rig rig, string name, ulong offset, Action<byte[]> damage)
+    {
+        var bytes = rig.ClientNode.Run(() => rig.Client.Read("blocks", name, 0, offset, 512)).Data;
+        damage(bytes);
+        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Write("blocks", name, 0, offset, bytes)).Status);
+        rig.Kill(mapperd: true, vlmcd: true);
+    }
+
+    private static Action<byte[]> Sealed(Action<byte[]> damage) => bytes =>
+    {
+        damage(bytes);
+        Crc32C.Seal(bytes);
+    };
+
+    private static void Unwrap(Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (AggregateException wrapped)
+        {
+            throw wrapped.InnerException!;
+        }
+    }
+}
