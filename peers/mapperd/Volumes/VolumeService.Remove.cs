@@ -23,14 +23,14 @@ internal sealed partial class VolumeService
     /// </summary>
     internal async Task DeleteAsync(string name, bool snapshots)
     {
-        var volume = await Table.EnterAsync(name);
+        var volume = await EnterAloneAsync(name);
         try
         {
-            if (volume.IsKept) throw Kept(name);
-            await LockPatientlyAsync(volume);
             bool isGone = false;
             try
             {
+                if (volume.IsKept) throw Kept(name);
+                if (volume.LockUsers > 1 && !volume.IsOpen) throw Busy(name);
                 if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
                 var live = volume.Snapshots.Where(record => record.State == SnapshotState.Live).ToArray();
                 if (live.Length > 0 && !snapshots)
@@ -83,7 +83,7 @@ internal sealed partial class VolumeService
                 if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
                 if (volume.IsKept) throw Kept(name);
                 // Background work goes by the name, and would give the lock back that whoever opens the new name has.
-                if (volume.LockUsers > 1) throw new ErrnoException(Errno.EAGAIN, $"volume {name}: a snapshot of it is being removed, or it is being flattened; try again in a while");
+                if (volume.LockUsers > 1) throw Busy(name);
                 var root = volume.Root!;
                 target ??= await Table.EnterAsync(to);
                 var (sector, existing) = await LookUpNameAsync(to);
@@ -93,8 +93,10 @@ internal sealed partial class VolumeService
                 root = volume.Root!;
                 await FreeNameAsync(name, root.Id);
                 await ListAsync(root);
+                // What was put off goes on under the new name.
+                StartSettling();
                 return root;
-            });
+            }, isAlone: true);
         }
         catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT && identity != 0)
         {
@@ -109,6 +111,8 @@ internal sealed partial class VolumeService
             if (target != null) Table.Leave(target);
         }
     }
+
+    private static ErrnoException Busy(string name) => new(Errno.EAGAIN, $"volume {name} is being flattened, or collected; try again in a while");
 
     /// <summary>Frees a name, if the volume still has it.</summary>
     private async ValueTask FreeNameAsync(string name, ulong id)
