@@ -208,4 +208,36 @@ public class OperationTests
         world.Run(Op.Rename("clone", "free"));
         world.Verify();
     }
+
+    /// <summary>A removal that goes on for long is interrupted; what it has left to do is done under the new name, or with the volume.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_volume_is_renamed_or_deleted_while_a_snapshot_of_it_is_being_removed(bool renames)
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
+        var world = new World(rig);
+        world.Run(Op.Create("disk", 200 * O));
+        world.OpenForWriting("disk");
+        world.Run(Op.Write("disk", 0, Bytes.Of(1, 200 * O)));
+        world.Run(Op.Snapshot("disk", "s1"));
+        world.Run(Op.Write("disk", 0, Bytes.Of(2, 200 * O)));
+        world.Close("disk");
+        rig.Change(rig.Memd.Options with { Latency = TimeSpan.FromMilliseconds(5) });
+        world.Run(Op.Delete("disk@s1"));
+        rig.MapperdNode.Until(() => rig.Mapperd.Volumes.Table.Find("disk") is { IsPurging: true }, "no removal begins");
+        world.Run(renames ? Op.Rename("disk", "other") : Op.Delete("disk"));
+        rig.Change(rig.Memd.Options with { Latency = TimeSpan.Zero });
+        // A new volume of the name is none of the old one's business.
+        world.Run(Op.Create("disk", 4 * O));
+        world.OpenForWriting("disk");
+        rig.UntilIdle();
+        world.Run(Op.Write("disk", 0, Bytes.Of(3, 4 * O)));
+        world.Run(Op.Snapshot("disk", "s1"));
+        world.Run(Op.Write("disk", O, Bytes.Of(4, O)));
+        rig.UntilIdle();
+        Assert.Equal((renames ? 200 : 0) + 5, rig.Count('o'));
+        world.Verify();
+        world.DeleteAll();
+    }
 }

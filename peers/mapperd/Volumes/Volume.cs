@@ -47,6 +47,8 @@ internal sealed class Volume(string name, IReactor reactor)
     /// <summary>A new directory is being made: entries must not change.</summary>
     internal bool IsRebuilding { get; set; }
     internal EntryWriter? Writer { get; set; }
+    /// <summary>Somebody deletes or renames it, and waits for background work to let go of it.</summary>
+    internal bool IsWanted { get; set; }
     /// <summary>A purge of a snapshot goes on.</summary>
     internal bool IsPurging { get; set; }
     /// <summary>Objects that the head has left while a purge was comparing.</summary>

@@ -78,36 +78,41 @@ internal sealed partial class VolumeService
         Comparison comparison;
         SnapshotRecord victim;
         var volume = await Table.EnterAsync(name);
+        bool goesOn = false;
         try
         {
             await LockAsync(volume);
-            if (await NextVictimAsync(volume) is not { } next)
+            try
             {
-                await UnlockAsync(volume, orThrow: false);
-                return null;
+                if (await NextVictimAsync(volume) is not { } next) return null;
+                victim = next;
+                comparison = await CompareAsync(volume, victim);
+                volume.IsPurging = goesOn = true;
+                volume.LeftDuringPurge.Clear();
             }
-
-            victim = next;
-            comparison = await CompareAsync(volume, victim);
-            volume.IsPurging = true;
-            volume.LeftDuringPurge.Clear();
+            finally
+            {
+                if (!goesOn) await UnlockAsync(volume, orThrow: false);
+            }
         }
         finally
         {
-            Table.Leave(volume);
+            // Its entry in the table stays: it is this volume, and no other that has the name by then, that is left in the end.
+            if (goesOn) volume.Gate.Exit();
+            else Table.Leave(volume);
         }
 
         ulong id = volume.Root!.Id;
         bool isDone = false;
         try
         {
-            isDone = victim.State == SnapshotState.Purged || await PassAsync(comparison, (id, victim.Number), () => !volume.IsOpen);
+            isDone = victim.State == SnapshotState.Purged || await PassAsync(comparison, (id, victim.Number), () => !volume.IsOpen, () => volume.IsWanted);
             // What the head has left meanwhile may lie behind the cursor.
             if (!isDone && volume.LeftDuringPurge.Count > 0) ForgetCursors(id);
         }
         finally
         {
-            volume = await Table.EnterAsync(name);
+            await volume.Gate.EnterAsync();
             try
             {
                 volume.IsPurging = false;
@@ -152,18 +157,18 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>Deletes what is the version's alone, resting three times as long as it works; false if it should go on later.</summary>
-    private async ValueTask<bool> PassAsync(Comparison comparison, (ulong, ulong) of, Func<bool> isSliced)
+    private async ValueTask<bool> PassAsync(Comparison comparison, (ulong, ulong) of, Func<bool> isSliced, Func<bool>? isWanted = null)
     {
         long until = _context.Reactor.Now + Slice.Ticks * 100;
         for (int chunk = _cursors.GetValueOrDefault(of); chunk < comparison.Chunks; chunk++)
         {
-            if (IsStopping || (isSliced() && _context.Reactor.Now > until))
+            if (IsStopping || isWanted?.Invoke() == true || (isSliced() && _context.Reactor.Now > until))
             {
                 _cursors[of] = chunk;
                 return false;
             }
 
-            if (await DeleteObjectsAsync(await comparison.OwnObjectsAsync(chunk))) continue;
+            if (await DeleteObjectsAsync(await comparison.OwnObjectsAsync(chunk), isWanted)) continue;
             _cursors[of] = chunk;
             return false;
         }
@@ -216,7 +221,7 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>False if it was to end before it was done.</summary>
-    private async ValueTask<bool> DeleteObjectsAsync(List<(ulong Layer, ulong Index)> objects)
+    private async ValueTask<bool> DeleteObjectsAsync(List<(ulong Layer, ulong Index)> objects, Func<bool>? isWanted = null)
     {
         int next = 0, error = 0;
         await Task.WhenAll(Enumerable.Range(0, Math.Min(PacedDeletes, objects.Count)).Select(_ => WorkAsync()));
@@ -226,7 +231,7 @@ internal sealed partial class VolumeService
         async Task WorkAsync()
         {
             long started = _context.Reactor.Now;
-            for (int done = 1; error == 0 && next < objects.Count && !IsStopping; done++)
+            for (int done = 1; error == 0 && next < objects.Count && !IsStopping && isWanted?.Invoke() != true; done++)
             {
                 var (layer, index) = objects[next++];
                 var (status, _) = await _data.RunAsync(XsegOp.Delete, _data.Flow, LayerName.Data(layer, index));

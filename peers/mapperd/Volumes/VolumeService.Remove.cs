@@ -9,9 +9,6 @@ namespace Archipelago.Mapperd.Volumes;
 /// <summary>Deletion of snapshots and volumes, names, independence of a clone.</summary>
 internal sealed partial class VolumeService
 {
-    /// <summary>A tenth of a second each: longer than a removal works before it rests.</summary>
-    private const int MostRenameTries = 50;
-
     /// <summary>Deletes a snapshot: gone when this is done, what only it refers to goes in the background.</summary>
     /// <exception cref="ErrnoException">EBUSY: it has clones.</exception>
     internal Task<VolumeRoot> DeleteSnapshotAsync(VolumeName name) => ChangeAsync(name.Volume, async volume =>
@@ -26,14 +23,14 @@ internal sealed partial class VolumeService
     /// </summary>
     internal async Task DeleteAsync(string name, bool snapshots)
     {
-        var volume = await Table.EnterAsync(name);
+        var volume = await EnterAloneAsync(name);
         try
         {
-            if (volume.IsKept) throw Kept(name);
-            await LockPatientlyAsync(volume);
             bool isGone = false;
             try
             {
+                if (volume.IsKept) throw Kept(name);
+                if (volume.LockUsers > 1 && !volume.IsOpen) throw Busy(name);
                 if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
                 var live = volume.Snapshots.Where(record => record.State == SnapshotState.Live).ToArray();
                 if (live.Length > 0 && !snapshots)
@@ -81,14 +78,25 @@ internal sealed partial class VolumeService
         var target = isFirst ? await Table.EnterAsync(to) : null;
         try
         {
-            // Background work goes by the name, and would give the lock back that whoever opens the new name has: it rests every few seconds.
-            for (int tries = 0; tries < MostRenameTries && !IsStopping; tries++)
+            return await ChangeAsync(name, async volume =>
             {
-                if (await ChangeAsync(name, RenameAloneAsync) is { } renamed) return renamed;
-                await _context.Reactor.Delay(TimeSpan.FromMilliseconds(100));
-            }
-
-            throw new ErrnoException(Errno.EAGAIN, $"volume {name}: a snapshot of it is being removed, or it is being flattened; try again in a while");
+                if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+                if (volume.IsKept) throw Kept(name);
+                // Background work goes by the name, and would give the lock back that whoever opens the new name has.
+                if (volume.LockUsers > 1) throw Busy(name);
+                var root = volume.Root!;
+                target ??= await Table.EnterAsync(to);
+                var (sector, existing) = await LookUpNameAsync(to);
+                if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already");
+                await SwapAsync(VolumeName.ObjectOf(to), sector, NameRecord.ToSector(root.Id, to), to, Errno.EEXIST);
+                await _store.CommitAsync(volume, root with { Name = to, ChangedBy = identity });
+                root = volume.Root!;
+                await FreeNameAsync(name, root.Id);
+                await ListAsync(root);
+                // What was put off goes on under the new name.
+                StartSettling();
+                return root;
+            }, isAlone: true);
         }
         catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT && identity != 0)
         {
@@ -102,24 +110,9 @@ internal sealed partial class VolumeService
         {
             if (target != null) Table.Leave(target);
         }
-
-        async Task<VolumeRoot?> RenameAloneAsync(Volume volume)
-        {
-            if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
-            if (volume.IsKept) throw Kept(name);
-            if (volume.LockUsers > 1) return null;
-            var root = volume.Root!;
-            target ??= await Table.EnterAsync(to);
-            var (sector, existing) = await LookUpNameAsync(to);
-            if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already");
-            await SwapAsync(VolumeName.ObjectOf(to), sector, NameRecord.ToSector(root.Id, to), to, Errno.EEXIST);
-            await _store.CommitAsync(volume, root with { Name = to, ChangedBy = identity });
-            root = volume.Root!;
-            await FreeNameAsync(name, root.Id);
-            await ListAsync(root);
-            return root;
-        }
     }
+
+    private static ErrnoException Busy(string name) => new(Errno.EAGAIN, $"volume {name} is being flattened, or collected; try again in a while");
 
     /// <summary>Frees a name, if the volume still has it.</summary>
     private async ValueTask FreeNameAsync(string name, ulong id)

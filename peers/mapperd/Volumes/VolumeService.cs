@@ -135,12 +135,12 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>Runs a change of structure: under the gate, with the lock.</summary>
-    private async Task<T> ChangeAsync<T>(string name, Func<Volume, Task<T>> change)
+    private async Task<T> ChangeAsync<T>(string name, Func<Volume, Task<T>> change, bool isAlone = false)
     {
-        var volume = await Table.EnterAsync(name);
+        var volume = isAlone ? await EnterAloneAsync(name) : await Table.EnterAsync(name);
         try
         {
-            await LockPatientlyAsync(volume);
+            if (!isAlone) await LockPatientlyAsync(volume);
             try
             {
                 return await change(volume);
@@ -153,6 +153,32 @@ internal sealed partial class VolumeService
         finally
         {
             Table.Leave(volume);
+        }
+    }
+
+    /// <summary>
+    /// Enters a volume, with the lock, when no background work is at it any more: that goes by the volume's name and lock, which are about to go.
+    /// </summary>
+    private async ValueTask<Volume> EnterAloneAsync(string name)
+    {
+        for (int tries = 0; ; tries++)
+        {
+            var volume = await Table.EnterAsync(name);
+            bool isAlone = false;
+            try
+            {
+                await LockPatientlyAsync(volume);
+                isAlone = volume.IsOpen || volume.IsKept || volume.LockUsers == 1 || tries == 300;
+                volume.IsWanted = !isAlone;
+                if (isAlone) return volume;
+                await UnlockAsync(volume, orThrow: false);
+            }
+            finally
+            {
+                if (!isAlone) Table.Leave(volume);
+            }
+
+            await _context.Reactor.Delay(TimeSpan.FromMilliseconds(10));
         }
     }
 
