@@ -1,68 +1,67 @@
 using Archipelago.Mapperd.Control;
-using Archipelago.Mapperd.Format;
 using Archipelago.Mapperd.Volumes;
 using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
+using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 
 namespace Archipelago.Mapperd;
 
-/// <summary><c>GET /v1/volumes</c>, <c>GET /v1/volumes/NAME</c>, <c>GET /v1/mapperd</c>. All of it runs on the reactor, by message.</summary>
+/// <summary>
+/// <c>GET /v1/volumes</c> (<c>?snapshots=true</c>: with them), <c>/v1/volumes/NAME</c>, <c>/v1/mapperd</c>; <c>POST</c> and <c>DELETE /v1/volumes/NAME/lock</c>
+/// (<c>?force=true</c>: another host's); streams: <c>POST /v1/volumes/NAME/map</c>, <c>…/diff</c>, <c>…/usage</c>, <c>…/hash</c>, <c>POST /v1/gc</c> (<c>?dry-run=true</c>). All of it runs on the reactor, by
+/// message.
+/// </summary>
 public sealed partial class MapperdPeer : IControlEndpoints
 {
     void IControlEndpoints.Map(IEndpointRouteBuilder routes)
     {
         var json = MapperdJson.Default;
-        routes.GetJson("/v1/volumes", json.VolumeList, _ => OnReactor(ListAsync));
-        routes.GetJson("/v1/volumes/{name}", json.VolumeInfo, context => OnReactor(() => DescribeAsync(VolumeName.Parse(context.RouteValue("name")))));
+        routes.GetJson("/v1/volumes", json.VolumeList, context => OnReactor(() => ListAsync(context.Request.Query["snapshots"] == "true")));
+        routes.GetJson("/v1/volumes/{name}", json.VolumeInfo, context => OnReactor(() => DescribeAsync(NameOf(context))));
         routes.GetJson("/v1/mapperd", json.MapperdStatus, _ => OnReactor(() => Task.FromResult(StatusNow())));
+        routes.PostJson("/v1/volumes/{name}/lock", ControlJson.Default.Nothing, json.LockInfo, (_, context) => OnReactor(() => LockAsync(Whole(NameOf(context)))));
+        routes.DeleteJson("/v1/volumes/{name}/lock", json.LockInfo, context => OnReactor(() => UnlockAsync(Whole(NameOf(context)), context.Request.Query["force"] == "true")));
+        routes.PostStream("/v1/volumes/{name}/map", ControlJson.Default.Nothing, json.MapItem, (_, context) => Stream<MapItem>(
+            (tell, cancel) => _volumes.DumpAsync(NameOf(context), tell, cancel)));
+        routes.PostStream("/v1/volumes/{name}/diff", json.DiffRequest, json.DiffItem, (body, context) => Stream<DiffItem>(
+            (tell, cancel) => _volumes.DiffAsync(VolumeName.Parse(body.From ?? ""), NameOf(context), tell, cancel)));
+        routes.PostStream("/v1/volumes/{name}/usage", ControlJson.Default.Nothing, json.UsageItem, (_, context) => Stream<UsageItem>(
+            (tell, cancel) => _volumes.CountAsync(Whole(NameOf(context)), tell, cancel)));
+        routes.PostStream("/v1/volumes/{name}/hash", ControlJson.Default.Nothing, json.HashItem, (_, context) => Stream<HashItem>(
+            (tell, cancel) => _volumes.HashAsync(NameOf(context), tell, cancel)));
+        routes.PostStream("/v1/gc", ControlJson.Default.Nothing, json.CollectItem, (_, context) => Stream<CollectItem>(
+            (tell, _) => _volumes.CollectAsync(context.Request.Query["dry-run"] == "true", tell)));
     }
 
-    /// <summary>From the catalogue alone: no header is read.</summary>
-    private async Task<VolumeList> ListAsync()
+    private static VolumeName NameOf(HttpContext context) => VolumeName.Parse(context.RouteValue("name"));
+
+    private async Task<LockInfo> LockAsync(string name)
     {
-        var records = (await _volumes.Catalogue.ReadAsync()).Select(entry => entry.Record).ToList();
-        var names = records.DistinctBy(record => record.Id).ToDictionary(record => record.Id, record => record.Name);
-        return new VolumeList(
-            [.. records.Where(record => record.State != RecordState.Creating).OrderBy(record => record.Name, StringComparer.Ordinal).Select(record => new VolumeInfo(
-                record.Name, $"{record.Id:x16}", record.Size, record.ObjectSize, At(record.Created), record.State == RecordState.Live ? "ok" : "deleting",
-                Base: record.BaseVolume == 0 ? null : $"{names.GetValueOrDefault(record.BaseVolume, $"{record.BaseVolume:x16}")}@#{record.BaseSnapshot}"))]);
+        await _volumes.KeepAsync(name);
+        return await LockNowAsync(name);
     }
 
-    private async Task<VolumeInfo> DescribeAsync(VolumeName name)
+    private async Task<LockInfo> UnlockAsync(string name, bool force)
     {
-        var volume = await _volumes.LookAsync(name.Volume);
-        var root = volume.Root!;
-        var records = (await _volumes.Catalogue.ReadAsync()).Select(entry => entry.Record).Where(record => record.State == RecordState.Live).ToArray();
-        var snapshots = volume.Snapshots.OrderBy(record => record.Number).Select(record => new SnapshotInfo(
-            record.Name, record.Number, record.Parent, record.Size, At(record.Created), record.State == SnapshotState.Live ? "ok" : "deleting",
-            [.. records.Where(clone => clone.BaseVolume == root.Id && clone.BaseSnapshot == record.Number).Select(clone => clone.Name).Order(StringComparer.Ordinal)])).ToArray();
-        if (name.Snapshot != null && !snapshots.Any(snapshot => snapshot.Name == name.Snapshot && snapshot.State == "ok")) throw new ErrnoException(Errno.ENOENT, $"there is no snapshot {name}");
-        return new VolumeInfo(
-            root.Name, $"{root.Id:x16}", root.Size, root.ObjectSize, At(root.Created), volume.Faults.Count > 0 ? "damaged" : "ok", volume.Faults.Count > 0 ? string.Join("; ", volume.Faults.Values) : null,
-            await BaseNameAsync(root), root.Parent, root.Epoch, snapshots);
+        if (force) await _volumes.BreakLockAsync(name);
+        else await _volumes.UnkeepAsync(name);
+        return await LockNowAsync(name);
     }
 
-    private async Task<string?> BaseNameAsync(VolumeRoot root)
-    {
-        if (root.BaseVolume == 0) return null;
-        if (await _volumes.Store.ReadRootAsync(root.BaseVolume) is not { } from) return $"{root.BaseVolume:x16}@#{root.BaseSnapshot}";
-        var seen = new Volume(from.Name, Context.Reactor);
-        await _volumes.Store.TryLoadAsync(seen, root.BaseVolume);
-        return $"{from.Name}@{seen.Find(root.BaseSnapshot)?.Name ?? $"#{root.BaseSnapshot}"}";
-    }
+    private async Task<LockInfo> LockNowAsync(string name) => await _volumes.LockOfAsync(name, (await _volumes.LookAsync(name)).Root!.Id);
 
     private MapperdStatus StatusNow() => new(
         [.. _volumes.Table.All.Where(volume => volume.IsOpen).Select(volume => volume.Name).Order(StringComparer.Ordinal)], _volumes.Purges, _volumes.Store.Chunks.Count, _volumes.Catalogue.Damaged);
 
-    private static DateTimeOffset At(long nanoseconds) => DateTimeOffset.UnixEpoch.AddTicks(nanoseconds / 100);
-
     /// <summary>From a thread of the control plane to the reactor and back.</summary>
-    private ValueTask<T> OnReactor<T>(Func<Task<T>> work)
-    {
-        if (Context is not { } context || _volumes is null) throw new ErrnoException(Errno.EAGAIN, "mapperd is still starting; try again");
-        return new ValueTask<T>(context.Reactor.CallAsync(work));
-    }
+    private ValueTask<T> OnReactor<T>(Func<Task<T>> work) => new(Started().Reactor.CallAsync(work));
+
+    private IAsyncEnumerable<T> Stream<T>(Func<Func<T, ValueTask>, CancellationToken, Task> work) => ReactorStream.RunAsync(Started().Reactor, work);
+
+    private PeerContext Started() =>
+        Context is { } context && _volumes is not null ? context : throw new ErrnoException(Errno.EAGAIN, "mapperd is still starting; try again");
 }

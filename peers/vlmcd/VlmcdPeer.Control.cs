@@ -12,7 +12,7 @@ using Microsoft.AspNetCore.Routing;
 namespace Archipelago.Vlmcd;
 
 /// <summary>
-/// <c>POST /v1/volumes</c> (create, clone); <c>PUT</c> (resize, rename, snapshot, rollback, flatten) and <c>DELETE /v1/volumes/NAME</c> or
+/// <c>POST /v1/volumes</c> (create, clone); <c>PUT</c> (resize, rename, snapshot, rollback, flatten, open, close) and <c>DELETE /v1/volumes/NAME</c> or
 /// <c>/NAME@SNAPSHOT</c> (<c>?snapshots=true</c>: with them); <c>GET /v1/vlmcd</c>. What volumes there are mapperd tells. All of it runs on the reactor, by message.
 /// </summary>
 public sealed partial class VlmcdPeer : IControlEndpoints
@@ -52,14 +52,22 @@ public sealed partial class VlmcdPeer : IControlEndpoints
             { Snapshot: { } snapshot } => await _volumes.SnapshotAsync(name, VolumeName.Check(Encoding.UTF8.GetBytes(snapshot)), identity),
             { Rollback: { } snapshot } => await _volumes.ChangeClosedAsync(XsegOp.Rollback, name, identity, VolumeName.Check(Encoding.UTF8.GetBytes(snapshot))),
             { Flatten: true } => await _volumes.FlattenAsync(name, identity),
-            _ => throw new ErrnoException(Errno.EINVAL, "the body says nothing to do: expected size, name, snapshot, rollback or flatten"),
+            { Open: "write" or "read" or "standby" } => (await _volumes.OpenAsync(name, body.Open == "read", body.Open == "standby", Context.Port.Number)).Answer,
+            { Close: true } => await CloseAsync(name),
+            _ => throw new ErrnoException(Errno.EINVAL, "the body says nothing to do: expected size, name, snapshot, rollback, flatten, open (write, read or standby) or close"),
         });
+    }
+
+    private async Task<OpenAnswer> CloseAsync(VolumeName name)
+    {
+        await _volumes.CloseOwnAsync(name, Context.Port.Number);
+        return await _volumes.PassAsync(XsegOp.Info, name, _volumes.NewIdentity());
     }
 
     private static VolumeState State(string name, OpenAnswer answer) => new(name, answer.Size, answer.ObjectSize);
 
     private VlmcdStatus StatusNow() => new(
-        [.. _volumes.Table.All.Where(volume => volume.IsLoaded).Select(volume => new OpenVolume(volume.Name, volume.Openers.Total, volume.IsReadOnly)).OrderBy(volume => volume.Name, StringComparer.Ordinal)]);
+        [.. _volumes.Table.All.Where(volume => volume.IsLoaded).Select(volume => new OpenVolume(volume.Name, volume.Openers.Total, volume.IsReadOnly, volume.IsStandby)).OrderBy(volume => volume.Name, StringComparer.Ordinal)]);
 
     /// <summary>From a thread of the control plane to the reactor and back.</summary>
     private ValueTask<T> OnReactor<T>(Func<Task<T>> work)

@@ -35,13 +35,13 @@ public sealed class DownTests : IDisposable
         foreach (string peer in (string[])["filed", "cached", "mapperd", "vlmcd"]) _chain.Start(["run", peer, .. Chain.Small]);
         int zombie = _chain.StartUnreaped(["run", "nbd", .. Chain.Small]);
         _chain.Run("volume", "create", "demo", "16M").Good();
-        Assert.Equal(4, Processes());
+        Assert.Equal(5, Processes());
 
         _chain.KillUnreaped(zombie);
         Assert.True(Directory.Exists($"/proc/{zombie}"), "nobody reaps it");
-        Assert.Equal(3, Processes());
-        var nbd = _chain.Start(["run", "nbd", .. Chain.Small]);
         Assert.Equal(4, Processes());
+        var nbd = _chain.Start(["run", "nbd", .. Chain.Small]);
+        Assert.Equal(5, Processes());
         Assert.Equal(1, _chain.Run("volume", "list", "--json").Good().Json.GetProperty("volumes")[0].GetProperty("uris").GetArrayLength());
 
         _chain.Run("down").Good();
@@ -66,7 +66,7 @@ public sealed class DownTests : IDisposable
         Assert.Equal(1, down.Code);
         Assert.Contains("nothing was stopped", down.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("stopping the peers", down.Error, StringComparison.Ordinal);
-        if (signal == Chain.SigKill) Assert.Contains("cached.0", down.Error, StringComparison.Ordinal);
+        if (signal == Chain.SigKill) Assert.Matches("(cached|filed)[.]0", down.Error);
         Assert.Equal("running", StateOf(gateway.Id));
 
         if (signal == Chain.SigStop) Chain.Signal(store, Chain.SigContinue);
@@ -91,7 +91,7 @@ public sealed class DownTests : IDisposable
         Assert.Equal(1, down.Code);
         Assert.Contains("filed.0", down.Error, StringComparison.Ordinal);
         Assert.Contains("archipelago run filed", down.Error, StringComparison.Ordinal);
-        _chain.Run("volume", "list").Good();
+        _chain.Run("cache", "stats").Good();
         _chain.Start(["run", "filed", .. Chain.Small]);
         _chain.Run("down").Good();
     }
@@ -100,7 +100,7 @@ public sealed class DownTests : IDisposable
     public void A_gateway_whose_store_was_never_started_is_stopped_as_a_whole_and_works_with_one_later()
     {
         var gateway = _chain.Start(["run", "mapperd", "vlmcd", "nbd", .. Chain.Small]);
-        Assert.Contains("'cache'", _chain.Run("down").Good().Error, StringComparison.Ordinal);
+        Assert.Matches("'(cache|blocks)'", _chain.Run("down").Good().Error);
         gateway.WaitForExit();
         Assert.Equal(0, gateway.ExitCode);
         _chain.Start(["run", "mapperd", "vlmcd", "nbd", .. Chain.Small]);

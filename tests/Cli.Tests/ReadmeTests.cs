@@ -19,7 +19,7 @@ public sealed partial class ReadmeTests
     public static TheoryData<string, string> PeerReadmes => new()
     {
         { "memd", "blockers/memd" }, { "filed", "blockers/filed" }, { "radosd", "blockers/radosd" }, { "cached", "cached" },
-        { "vlmcd", "peers/vlmcd" }, { "nbd", "peers/nbd" },
+        { "vlmcd", "peers/vlmcd" }, { "mapperd", "peers/mapperd" }, { "nbd", "peers/nbd" },
     };
 
     [Theory]

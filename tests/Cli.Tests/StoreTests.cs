@@ -58,7 +58,7 @@ public sealed class StoreTests : IDisposable
         Assert.Equal(1, refused.Code);
         Assert.Contains("0 of them dirty", refused.Error, StringComparison.Ordinal);
         Assert.Contains($"filed {first}", refused.Error, StringComparison.Ordinal);
-        Assert.Equal(1, _chain.Run([.. at(first), "--set", "filed.serves=b", "--set", "cached.blocks=b"]).Code);
+        Assert.Equal(1, _chain.Run([.. at(first), "--set", "filed.serves=b", "--set", "cached.blocks=b", "--set", "mapperd.blocks=b"]).Code);
 
         File.CreateSymbolicLink(link, first);
         _chain.Start(at(link));

@@ -37,8 +37,8 @@ public sealed class UpTests : IDisposable
         {
             string metrics = await control.GetTextAsync("/metrics");
             Assert.Matches("(?m)^archipelago_cache_writes_total [1-9]", metrics);
-            foreach (string peer in (string[])["filed", "cached", "mapperd", "vlmcd"])
-                Assert.Matches($"(?m)^archipelago_peer_requests_total{{(?=[^}}]*peer=\"{peer}\")(?=[^}}]*op=\"write\")[^}}]*}} [1-9]", metrics);
+            foreach (var (peer, op) in (IEnumerable<(string, string)>)[("filed", "write"), ("cached", "write"), ("mapperd", "open"), ("vlmcd", "write")])
+                Assert.Matches($"(?m)^archipelago_peer_requests_total{{(?=[^}}]*peer=\"{peer}\")(?=[^}}]*op=\"{op}\")[^}}]*}} [1-9]", metrics);
         }
 
         _chain.Run("down").Good();

@@ -21,7 +21,8 @@ public sealed class UsageTests : IDisposable
     [InlineData("[vlmcd]\n[nbd]\n", "[vlmcd] blocks: expected a route that a peer of this configuration serves", "\"cache\"")]
     [InlineData("[memd]\n[vlmcd]\nblocks = blcks\n", ":3: [vlmcd] blocks: expected a route that a peer of this configuration serves (blocks, volumes)", "\"blcks\"")]
     [InlineData("[cached]\n", "[cached] blocks: expected a route", "archipelago run")]
-    [InlineData("[memd]\n[vlmcd]\nblocks = blocks\n[nbd]\n[segment]\nports = 3\n", ":6: [segment] ports: expected at least 4", "\"3\"")]
+    [InlineData("[memd]\n[vlmcd]\nblocks = blocks\n[nbd]\n", "[vlmcd] maps: expected a section [mapperd] in this configuration", "add that line")]
+    [InlineData("[memd]\n[mapperd]\nobjects = blocks\n[vlmcd]\nblocks = blocks\n[nbd]\n[segment]\nports = 4\n", ":8: [segment] ports: expected at least 5", "\"4\"")]
     [InlineData("[memd]\n[segment]\npages = 100\n", ":3: [segment] pages: expected more than", "\"100\"")]
     [InlineData("[memd]\n[segment]\nspare = 1073741824\n", ":3: [segment] spare: expected less", "at most 1073741824")]
     [InlineData("[memd]\n[segment]\nslots = 1000\n", ":3: [segment] slots: expected a power of two", "\"1000\"")]
@@ -46,14 +47,14 @@ public sealed class UsageTests : IDisposable
     {
         string file = _chain.Write("example.conf", _chain.Run("config", "example").Good().Output);
         var check = _chain.Run("config", "check", "--config", file).Good();
-        Assert.Contains("starts filed, cached, vlmcd, nbd; not memd, radosd", check.Error, StringComparison.Ordinal);
+        Assert.Contains("starts filed, cached, mapperd, vlmcd, nbd; not memd, radosd", check.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("[memd]", check.Output, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Config_check_prints_what_is_in_force_and_where_it_comes_from()
     {
-        var check = _chain.Run("config", "check", "--config", _chain.Write("c.conf", "[memd]\n[cached]\nsize = 1G\n[vlmcd]\n"), "--set", "nbd.tcp=127.0.0.1:1").Good();
+        var check = _chain.Run("config", "check", "--config", _chain.Write("c.conf", "[memd]\n[cached]\nsize = 1G\n[mapperd]\n[vlmcd]\n"), "--set", "nbd.tcp=127.0.0.1:1").Good();
         Assert.Contains($"socket = {_chain.State}/control.sock  # state directory", check.Output, StringComparison.Ordinal);
         Assert.Contains($"directory = {_chain.Segment}  # state directory", check.Output, StringComparison.Ordinal);
         Assert.Contains("c.conf:3", check.Output, StringComparison.Ordinal);
@@ -87,7 +88,12 @@ public sealed class UsageTests : IDisposable
     [InlineData("volume creat x", "there is no command 'volume creat': known are create")]
     [InlineData("--json", "--json: options come after the command")]
     [InlineData("volume create .x 1G", "NAME: expected 1 to 89 of")]
-    [InlineData("volume info a/b", "NAME: expected 1 to 89 of")]
+    [InlineData("volume info a/b", "NAME: expected VOLUME or VOLUME@SNAPSHOT, each 1 to 89 of")]
+    [InlineData("volume resize a@b 1G", "NAME: expected 1 to 89 of")]
+    [InlineData("volume snapshot a", "SNAPSHOT: expected VOLUME@SNAPSHOT")]
+    [InlineData("volume diff a@/ b", "FROM: expected VOLUME or VOLUME@SNAPSHOT")]
+    [InlineData("volume export a f --format vmdk", "--format: expected raw or qcow2")]
+    [InlineData("volume import f a --step 5k", "--step: expected")]
     [InlineData("volume create x 1G --object-size 12k", "--object-size: expected a power of two")]
     [InlineData("volume create x 1G --object-size 3k", "such as 4M")]
     public void The_first_line_says_what_is_wrong(string arguments, string told)
@@ -102,7 +108,7 @@ public sealed class UsageTests : IDisposable
     {
         Assert.Contains(_chain.Run("config", "example", "--json").Good().Json.EnumerateArray(), s => s.GetProperty("name").GetString() == "cached");
         var check = _chain.Run("config", "check", "--json", "--set", "cached.size=1G").Good().Json;
-        Assert.Equal(4, check.GetProperty("starts").GetArrayLength());
+        Assert.Equal(5, check.GetProperty("starts").GetArrayLength());
         Assert.Equal("1G", check.GetProperty("sections").GetProperty("cached").GetProperty("size").GetProperty("value").GetString());
     }
 

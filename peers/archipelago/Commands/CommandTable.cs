@@ -30,7 +30,7 @@ internal static class CommandTable
             Options = [Common.State, Common.Segment, Common.Json],
             Run = StatusCommand.RunAsync,
         },
-        .. VolumeCommands.Table(Client),
+        .. Volumes.VolumeCommands.Table(Client),
         .. CacheCommands.Table(Client),
         .. SegmentCommands.Table(OnSegment),
         BenchCommand.Entry,

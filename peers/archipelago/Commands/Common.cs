@@ -25,7 +25,7 @@ internal static class Common
     internal static readonly CliOption Socket = new("--socket", "PATH", "Control socket of the process to ask. Default: the processes of the state directory.");
 
     /// <summary>Prints the names of the volumes, for completion.</summary>
-    internal const string VolumeNames = "timeout 2 archipelago volume list 2>/dev/null | awk 'NR > 1 { print $1 }'";
+    internal const string VolumeNames = "timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }'";
 
     /// <summary>What a living process takes at most to answer what it has at hand.</summary>
     internal static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(5);

@@ -1,6 +1,7 @@
 using System.Numerics;
 using Archipelago.Cli.Peers;
 using Archipelago.Runtime.Configuration;
+using Archipelago.Vlmcd;
 using Archipelago.Xseg;
 
 namespace Archipelago.Cli.Daemon;
@@ -61,8 +62,11 @@ internal sealed partial class DaemonConfig
         foreach (var kind in Enabled)
         {
             if (kind.Uses.FirstOrDefault(uses => !served.Contains(Config[kind.Section].Get(uses))) is not { } unserved) continue;
+            // Configurations of former builds have none.
+            string missing = kind == ServiceKinds.Vlmcd && unserved == VlmcdOptions.MapsOption && !Enabled.Contains(ServiceKinds.Mapperd)
+                ? "a section [mapperd] in this configuration (add that line, and options of [vlmcd] such as object-size to it): it keeps the maps of the volumes; or " : "";
             throw Config[kind.Section].Refuse(
-                unserved, $"a route that a peer of this configuration serves ({(served.Length > 0 ? string.Join(", ", served) : "there is none")}), for `archipelago up`; only with `archipelago run` may another process serve it");
+                unserved, $"{missing}a route that a peer of this configuration serves ({(served.Length > 0 ? string.Join(", ", served) : "there is none")}), for `archipelago up`; only with `archipelago run` may another process serve it");
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Archipelago.Mapperd.Control;
 using Archipelago.Runtime.Control;
 
 namespace Archipelago.Cli.Daemon;
@@ -33,9 +34,42 @@ internal sealed record StopRequest(bool DiscardDirty, bool KeepSegment, double? 
 /// <summary>A step of `down`.</summary>
 internal sealed record StopStep(string Message, long DirtyPages);
 
-/// <summary>A volume, as vlmcd describes it, and how it is reached. Sizes in bytes.</summary>
+/// <summary>A volume, as mapperd describes it, and how it is reached. Sizes in bytes.</summary>
 internal sealed record VolumeView(
-    string Name, ulong Size, int ObjectSize, DateTimeOffset? CreatedAt, int Openers, string State, string? Fault, string? Base, IReadOnlyList<string> Uris);
+    string Name, ulong Size, int ObjectSize, DateTimeOffset? CreatedAt, int Openers, string State, string? Fault, string? Base, IReadOnlyList<string> Uris)
+{
+    public string? Id { get; init; }
+    public ulong? Objects { get; init; }
+    public ulong Parent { get; init; }
+    public ulong Epoch { get; init; }
+    public IReadOnlyList<SnapshotInfo>? Snapshots { get; init; }
+    public LockInfo? Lock { get; init; }
+    public RemovalInfo? Removal { get; init; }
+    public WorkDone? Flattening { get; init; }
+}
+
+/// <summary>A snapshot, and how it is reached. Sizes in bytes; Id: of its volume.</summary>
+internal sealed record SnapshotView(
+    string Name, string Id, ulong Number, ulong Parent, ulong Size, int ObjectSize, ulong Objects, DateTimeOffset CreatedAt, string State, int Openers, IReadOnlyList<string> Clones,
+    IReadOnlyList<string> Uris);
+
+/// <summary>The answer of `volume map`.</summary>
+internal sealed record MapView(MapHead Map, IReadOnlyList<MapChunk> Chunks);
+
+/// <summary>The answer of `volume diff`.</summary>
+internal sealed record DiffView(string From, string To, IReadOnlyList<DiffExtent> Extents);
+
+/// <summary>The answer of `volume du`.</summary>
+internal sealed record UsageView(IReadOnlyList<VersionUsage> Versions);
+
+/// <summary>The answer of `volume hash`.</summary>
+internal sealed record HashView(string Name, string Hash);
+
+/// <summary>The answer of `volume gc`.</summary>
+internal sealed record CollectView(bool DryRun, CollectResult Result);
+
+/// <summary>The answer of `volume import` and `volume export`. Bytes: of the volume.</summary>
+internal sealed record TransferReport(string Volume, string File, string Format, long Bytes, bool Verified);
 
 /// <summary>All volumes.</summary>
 internal sealed record VolumesView(IReadOnlyList<VolumeView> Volumes);
@@ -82,6 +116,14 @@ internal sealed record FullStatus(string State, bool Running, IReadOnlyList<Proc
 [JsonSerializable(typeof(StopRequest))]
 [JsonSerializable(typeof(StopStep))]
 [JsonSerializable(typeof(VolumesView))]
+[JsonSerializable(typeof(SnapshotView))]
+[JsonSerializable(typeof(MapView))]
+[JsonSerializable(typeof(DiffView))]
+[JsonSerializable(typeof(UsageView))]
+[JsonSerializable(typeof(HashView))]
+[JsonSerializable(typeof(CollectView))]
+[JsonSerializable(typeof(TransferReport))]
+[JsonSerializable(typeof(Commands.Images.TransferState))]
 [JsonSerializable(typeof(FlowList))]
 [JsonSerializable(typeof(IReadOnlyList<PortInfo>))]
 [JsonSerializable(typeof(IReadOnlyList<RequestInfo>))]

@@ -24,9 +24,39 @@ public sealed record SnapshotInfo(string Name, ulong Number, ulong Parent, ulong
 /// <param name="Parent">Number of the own snapshot from which its present state has come, 0 for none.</param>
 /// <param name="Epoch">Epoch of its lock at the last open for writing.</param>
 /// <param name="Snapshots">Its snapshots, oldest first; null in lists that do not ask for them.</param>
+/// <param name="Objects">Objects that its size takes; null in lists.</param>
+/// <param name="Lock">Its lock; null in lists.</param>
+/// <param name="Removal">What of it is being deleted in the background; null if nothing is, and in lists.</param>
+/// <param name="Flattening">How far a flatten that goes on is, in objects; null without one.</param>
 public sealed record VolumeInfo(
     string Name, string Id, ulong Size, int ObjectSize, DateTimeOffset? CreatedAt, string State, string? Fault = null, string? Base = null, ulong Parent = 0, ulong Epoch = 0,
-    IReadOnlyList<SnapshotInfo>? Snapshots = null);
+    IReadOnlyList<SnapshotInfo>? Snapshots = null, ulong? Objects = null, LockInfo? Lock = null, RemovalInfo? Removal = null, WorkDone? Flattening = null);
+
+/// <summary>How far something is.</summary>
+/// <param name="Done">What is done.</param>
+/// <param name="Of">Of how much.</param>
+public sealed record WorkDone(ulong Done, ulong Of);
+
+/// <summary>Versions of a volume that nobody can name any more, and whose objects are being deleted.</summary>
+/// <param name="Versions">How many.</param>
+/// <param name="Work">How far the one at hand is, in chunks of its map; null while they wait, for clones or for a lock.</param>
+public sealed record RemovalInfo(int Versions, WorkDone? Work);
+
+/// <summary>The exclusive lock of a volume.</summary>
+/// <param name="State">
+/// <c>free</c>; <c>open</c>: open for writing on this host; <c>kept</c>: taken by `volume lock` on this host; <c>busy</c>: this host is at work on the volume;
+/// <c>elsewhere</c>: another host has it; <c>unknown</c>: its record cannot be read.
+/// </param>
+/// <param name="Owner">Host and process that hold it.</param>
+/// <param name="Address">The instance of a blocker that writes under it.</param>
+/// <param name="Since">When it was taken, by the holder's clock.</param>
+/// <param name="Renewed">When the holder said last that it lives, by its clock.</param>
+/// <param name="LeaseSeconds">How long the holder may be silent before another host may take the lock.</param>
+/// <param name="Epoch">Rises with each new holder.</param>
+/// <param name="Fault">Why it is unknown.</param>
+/// <param name="Kept">This host keeps it by `volume lock`, whoever has the volume open.</param>
+public sealed record LockInfo(
+    string State, string? Owner = null, string? Address = null, DateTimeOffset? Since = null, DateTimeOffset? Renewed = null, double? LeaseSeconds = null, ulong? Epoch = null, string? Fault = null, bool Kept = false);
 
 /// <summary>The answer of <c>GET /v1/volumes</c>.</summary>
 /// <param name="Volumes">Sorted by name.</param>
@@ -47,4 +77,11 @@ public sealed record MapperdStatus(IReadOnlyList<string> Open, int Removals, int
 [JsonSerializable(typeof(VolumeList))]
 [JsonSerializable(typeof(VolumeInfo))]
 [JsonSerializable(typeof(MapperdStatus))]
+[JsonSerializable(typeof(LockInfo))]
+[JsonSerializable(typeof(MapItem))]
+[JsonSerializable(typeof(DiffRequest))]
+[JsonSerializable(typeof(DiffItem))]
+[JsonSerializable(typeof(UsageItem))]
+[JsonSerializable(typeof(HashItem))]
+[JsonSerializable(typeof(CollectItem))]
 public sealed partial class MapperdJson : JsonSerializerContext;

@@ -20,6 +20,8 @@ internal sealed class Chunk
 
     internal int DamagedSectors => _sound.Count(sound => !sound);
 
+    internal bool IsSectorSound(int sector) => _sound[sector];
+
     /// <summary>From what the store holds, which may be anything.</summary>
     internal static Chunk Read(ulong layer, int index, byte[] bytes)
     {

@@ -38,6 +38,8 @@ internal sealed class Volume(string name, IReactor reactor)
     internal (int Port, uint Life) Opener { get; set; }
     /// <summary>Whose lock this host has; known also while the rest is not.</summary>
     internal ulong LockedId { get; set; }
+    /// <summary>An operator keeps the lock, whether anybody opens the volume or not.</summary>
+    internal bool IsKept { get; set; }
     internal uint Flow { get; set; }
     /// <summary>When the lease was last renewed, by the reactor's clock.</summary>
     internal long Renewed { get; set; }
@@ -66,6 +68,16 @@ internal sealed class Volume(string name, IReactor reactor)
     {
         Update(root, sector);
         Head = head;
+    }
+
+    /// <summary>The same as it is now, for who looks at it over a while: the volume may be changed, closed and unloaded meanwhile.</summary>
+    internal Volume AsSeen(IReactor by)
+    {
+        var seen = new Volume(Name, by) { Flow = Flow, IsOpen = IsOpen };
+        seen.Load(Root!, RootSector, Head);
+        seen.Slots.AddRange(Slots);
+        foreach (var (slot, fault) in Faults) seen.Faults.Add(slot, fault);
+        return seen;
     }
 
     internal void Update(VolumeRoot root, byte[] sector) => (Root, RootSector) = (root, sector);

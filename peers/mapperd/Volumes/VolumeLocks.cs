@@ -1,5 +1,8 @@
 using System.Buffers.Binary;
 using System.Text;
+using Archipelago.Locks;
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Control;
 using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
@@ -113,6 +116,18 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     {
         var (status, _) = await meta.RunAsync(XsegOp.Release, meta.Flow, ObjectOf(id), flags: RequestFlags.Force, result: Cookie());
         if (status is not (0 or Errno.ENOENT)) throw new ErrnoException(status, $"volume {name}: its lock cannot be broken: {Errno.Describe(status)}");
+    }
+
+    /// <summary>What the lock's record says.</summary>
+    internal async ValueTask<LockInfo> ReadAsync(ulong id)
+    {
+        var bytes = new byte[LockRecord.Size];
+        var (status, _) = await meta.ReadAsync(ObjectOf(id), 0, bytes);
+        if (status is not (0 or Errno.ENOENT)) return new LockInfo("unknown", Fault: $"object {Encoding.ASCII.GetString(ObjectOf(id))} cannot be read: {Errno.Describe(status)}");
+        if (LockRecord.Parse(bytes, out string wrong) is not { } record) return new LockInfo("unknown", Fault: $"object {Encoding.ASCII.GetString(ObjectOf(id))} is no record of a lock: {wrong}");
+        if (!record.Held) return new LockInfo("free", Epoch: record.Epoch == 0 ? null : record.Epoch);
+        return new LockInfo(
+            record.IsOf(_cookie) ? "busy" : "elsewhere", record.Owner, record.Address, TimeOf(record.Since), TimeOf(record.Renewed), record.Lease == 0 ? null : record.Lease / 1e9, record.Epoch);
     }
 
     /// <summary>Says that this host lives; 0, EBUSY if somebody else has the lock now, or the store's errno.</summary>
@@ -233,6 +248,8 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     }
 
     private byte[] Cookie() => (byte[])_cookie.Clone();
+
+    private static DateTimeOffset? TimeOf(long nanoseconds) => nanoseconds <= 0 ? null : DateTimeOffset.UnixEpoch.AddTicks(nanoseconds / 100);
 
     /// <summary>One owner per segment: a restarted mapperd has what its predecessor had.</summary>
     private static byte[] CookieOf(Segment segment)

@@ -1,3 +1,4 @@
+using Archipelago.Mapperd.Control;
 using Archipelago.Mapperd.Format;
 using Archipelago.Mapperd.Maps;
 using Archipelago.Mapperd.Purging;
@@ -22,6 +23,15 @@ internal sealed partial class VolumeService
 
     /// <summary>Removals that go on in the background.</summary>
     internal int Purges { get; private set; }
+
+    /// <summary>What of a volume is being removed; null for nothing.</summary>
+    internal RemovalInfo? RemovalOf(Volume volume)
+    {
+        var going = volume.Snapshots.Where(record => record.State == SnapshotState.Deleting).ToArray();
+        if (going.Length == 0) return null;
+        var now = going.FirstOrDefault(record => _cursors.ContainsKey((volume.Root!.Id, record.Number)));
+        return new RemovalInfo(going.Length, now == null ? null : new WorkDone((ulong)_cursors[(volume.Root!.Id, now.Number)], (ulong)ChunksOf(now.Size, volume.Root.ObjectSize)));
+    }
 
     private void StartPurge(Volume volume)
     {
@@ -153,8 +163,8 @@ internal sealed partial class VolumeService
                 return false;
             }
 
-            if (await DeleteObjectsAsync(await comparison.OwnObjectsAsync(chunk))) continue;
             _cursors[of] = chunk;
+            if (await DeleteObjectsAsync(await comparison.OwnObjectsAsync(chunk))) continue;
             return false;
         }
 

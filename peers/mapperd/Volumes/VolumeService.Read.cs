@@ -52,7 +52,7 @@ internal sealed partial class VolumeService
     /// Address of a version's content: the root of the Merkle tree over the SHA-256 of its objects (each without trailing zeros), padded with digests of zeros to
     /// a power of two. Equal content in objects of one size has one hash, whatever the maps.
     /// </summary>
-    internal async Task<byte[]> HashAsync(VolumeName name)
+    internal async Task<byte[]> HashAsync(VolumeName name, Func<ulong, ulong, ValueTask>? tell = null, CancellationToken cancel = default)
     {
         var volume = await LookAsync(name.Volume);
         var map = name.Snapshot == null ? volume.Head : await CachedMapAsync(volume.Root!, volume.Find(name.Snapshot) ?? throw NoSnapshot(name));
@@ -73,7 +73,15 @@ internal sealed partial class VolumeService
         {
             while (fault == null && next < objects)
             {
+                // Whoever stops mapperd does not wait for all of it.
+                if (IsStopping || cancel.IsCancellationRequested)
+                {
+                    fault ??= Interrupted(name);
+                    return;
+                }
+
                 int index = next++;
+                if (tell != null) await tell((ulong)index, (ulong)objects);
                 var entry = await map.FindAsync((ulong)index);
                 var result = new byte[32];
                 int status = entry.IsDamaged ? Errno.EIO
@@ -83,14 +91,6 @@ internal sealed partial class VolumeService
                 else result.CopyTo(digests, index * 32);
             }
         }
-    }
-
-    /// <summary>Breaks the lock of a volume, whoever has it; that one is fenced first.</summary>
-    internal async Task BreakLockAsync(string name)
-    {
-        ulong id = await _store.ResolveAsync(name);
-        if (id == 0) throw new ErrnoException(Errno.ENOENT, $"there is no volume {name}");
-        await _locks.BreakAsync(name, id);
     }
 
     /// <summary>Opens a volume that another host has, to take it over later.</summary>

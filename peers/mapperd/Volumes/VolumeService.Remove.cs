@@ -26,6 +26,7 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(name);
         try
         {
+            if (volume.IsKept) throw Kept(name);
             await LockPatientlyAsync(volume);
             bool isGone = false;
             try
@@ -80,6 +81,9 @@ internal sealed partial class VolumeService
             return await ChangeAsync(name, async volume =>
             {
                 if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+                if (volume.IsKept) throw Kept(name);
+                // Background work goes by the name, and would give the lock back that whoever opens the new name has.
+                if (volume.LockUsers > 1) throw new ErrnoException(Errno.EAGAIN, $"volume {name}: a snapshot of it is being removed, or it is being flattened; try again in a while");
                 var root = volume.Root!;
                 target ??= await Table.EnterAsync(to);
                 var (sector, existing) = await LookUpNameAsync(to);
@@ -145,12 +149,15 @@ internal sealed partial class VolumeService
         }
     }
 
+    private static ErrnoException Kept(string name) => new(Errno.EBUSY, $"volume {name} is locked here; `archipelago volume unlock {name}` first");
+
     private async ValueTask<VolumeRoot?> FindDoneAsync(string name, UInt128 identity) =>
         await _store.ResolveAsync(name) is var id and not 0 && await _store.ReadRootAsync(id) is { } root && IsDone(root, identity) ? root : null;
 
     private void ForgetLock(Volume volume)
     {
         _locks.Leave(volume, volume.LockedId);
+        volume.IsKept = false;
         volume.LockUsers = 0;
         volume.Unload();
     }

@@ -127,9 +127,11 @@ internal sealed partial class VolumeService
     /// <summary>Root, snapshots and map as they are: in memory where this host has the lock, else read now.</summary>
     internal async Task<Volume> LookAsync(string name)
     {
-        if (Table.Find(name) is { IsLocked: true, IsLoaded: true } known) return known;
+        if (Table.Find(name) is { IsLocked: true, IsLoaded: true } known) return known.AsSeen(_context.Reactor);
         var seen = new Volume(name, _context.Reactor);
         await _store.LoadAsync(seen);
+        // Another host may have changed them since they were read.
+        _store.Chunks.ForgetLayer(seen.Root!.Layer);
         return seen;
     }
 

@@ -21,13 +21,17 @@ public sealed record VolumeCreate(string? Name, ulong Size, int? ObjectSize = nu
 /// <param name="Snapshot">A snapshot to make.</param>
 /// <param name="Rollback">A snapshot to go back to.</param>
 /// <param name="Flatten">Copy what is shared with the snapshot that it was cloned from.</param>
-public sealed record VolumeChange(ulong? Size = null, string? Name = null, string? Snapshot = null, string? Rollback = null, bool Flatten = false);
+/// <param name="Open">Open it without a gateway, <c>write</c>, <c>read</c> or <c>standby</c> (where another host has it: to be taken over with the first change), until it is closed or vlmcd ends.</param>
+/// <param name="Close">End such an open, or what a vlmcd that died has left open.</param>
+public sealed record VolumeChange(
+    ulong? Size = null, string? Name = null, string? Snapshot = null, string? Rollback = null, bool Flatten = false, string? Open = null, bool Close = false);
 
 /// <summary>A volume or snapshot that gateways of this host have open.</summary>
 /// <param name="Name">Name.</param>
 /// <param name="Openers">Opens.</param>
 /// <param name="ReadOnly">Only for reading.</param>
-public sealed record OpenVolume(string Name, int Openers, bool ReadOnly);
+/// <param name="Standby">Another host has it; the first change here takes it over.</param>
+public sealed record OpenVolume(string Name, int Openers, bool ReadOnly, bool Standby = false);
 
 /// <summary>The section of vlmcd in <c>GET /v1/status</c>, and the answer of <c>GET /v1/vlmcd</c>.</summary>
 /// <param name="Open">What is open.</param>

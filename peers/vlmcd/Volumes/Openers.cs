@@ -29,6 +29,9 @@ internal sealed unsafe class Openers(Segment segment)
         }
     }
 
+    /// <summary>Opens by one port.</summary>
+    internal int Of(int port) => _life[port] == Life(port) ? _count[port] : 0;
+
     internal void Add(int port)
     {
         Touch(port, 0);

@@ -112,6 +112,20 @@ internal sealed partial class VolumeService
         }
     }
 
+    /// <summary>Ends an OPEN of this peer itself, for an operator; or what nobody uses any more and a peer that died has left open.</summary>
+    /// <exception cref="ErrnoException">EBUSY: gateways have it open. EINVAL: nobody has.</exception>
+    internal async Task CloseOwnAsync(VolumeName name, int port)
+    {
+        Volume?[] both = [Table.Find(VolumeKey.Of(name, false)), Table.Find(VolumeKey.Of(name, true))];
+        Volume[] found = [.. both.OfType<Volume>().Distinct()];
+        var volume = Array.Find(found, v => v.Openers.Of(port) > 0) ?? Array.Find(found, v => v.IsLoaded && v.Openers.Total == 0);
+        if (volume != null) await CloseAsync(name, volume.IsReadOnly, volume.Flow, port);
+        else if (found.Sum(v => v.Openers.Total) is var openers and > 0)
+            throw new ErrnoException(Errno.EBUSY, $"{name} is open for {openers} {(openers == 1 ? "client" : "clients")} of gateways and not by `volume open`; it is closed when they go");
+        else if (name.Snapshot != null) throw new ErrnoException(Errno.EINVAL, $"{name} is not open here");
+        else await _maps.RunAsync(XsegOp.Close, name, NewIdentity());
+    }
+
     /// <summary>Size of a volume or snapshot. Who only reads a volume that another host changes learns of its new size, and map, by this.</summary>
     internal async Task<OpenAnswer> InfoAsync(VolumeName name, UInt128 identity)
     {

@@ -1,0 +1,110 @@
+using Archipelago.Cli.CommandLine;
+using Archipelago.Mapperd.Control;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Control;
+using Archipelago.Vlmcd.Control;
+using static Archipelago.Cli.Commands.Volumes.VolumeArguments;
+
+namespace Archipelago.Cli.Commands.Volumes;
+
+/// <summary>`volume open`, `close`, `lock`, `unlock`.</summary>
+internal static class LockCommands
+{
+    internal static IEnumerable<CliCommand> Table(CliOption[] client) =>
+    [
+        new("volume open", "open a volume or snapshot on this host without a client")
+        {
+            Description =
+            [
+                "For writing: the exclusive lock of the volume is taken for this host, and its map is kept ready, so that a guest that comes later (at the end of a live migration, say) finds "
+                    + "it open. It stays open until `volume close`, or until vlmcd ends; clients may come and go meanwhile. Refused (EBUSY) while another host has it.",
+                "Snapshots are opened for reading, by as many hosts as want.",
+            ],
+            Arguments = [Either],
+            Options =
+            [
+                .. client, new("--read-only", null, "Only for reading: without the lock, beside another host that writes. What that host writes shows late or not at all."),
+                new("--standby", null, "Where another host has it: stand by. The first change from here takes it over, once that host has closed it."),
+            ],
+            Run = OpenAsync,
+        },
+        new("volume close", "end what `volume open` has begun")
+        {
+            Description = ["The last close makes everything stable and gives the lock back. What clients of gateways have open they close themselves: EBUSY. Also ends what a vlmcd that died has left open."],
+            Arguments = [Either],
+            Options = client,
+            Run = CloseAsync,
+        },
+        new("volume lock", "take the exclusive lock of a volume, and keep it on this host")
+        {
+            Description =
+            [
+                "No other host can open the volume for writing then, delete it, snapshot it or resize it, whether anybody here has it open or not. The lock is kept, and its lease renewed, until "
+                    + "`volume unlock` or until mapperd ends. EBUSY: another host has it.",
+            ],
+            Arguments = [Existing],
+            Options = client,
+            Run = LockAsync,
+        },
+        new("volume unlock", "give back the lock of a volume, or break another host's")
+        {
+            Description =
+            [
+                "Without --force: ends `volume lock`. Clients that have the volume open keep its lock until they go.",
+                "With --force the lock is taken from the host that has it, whatever it is doing. That host is fenced first: each write that it still sends fails with ESTALE, its guests see I/O errors, and "
+                    + "what they had written and not flushed is lost. On RADOS that holds even if the host hangs and wakes up later; on filed a process of this machine is killed, "
+                    + "and for another machine there is nothing but the lease: make sure that it is dead.",
+            ],
+            Arguments = [Existing],
+            Options = [.. client, new("--force", null, "Break the lock of another host.")],
+            Run = UnlockAsync,
+            Examples = ["archipelago volume info vm1", "archipelago volume unlock vm1 --force"],
+        },
+    ];
+
+    private static async Task<int> OpenAsync(Invocation invocation, CancellationToken cancel)
+    {
+        var name = EitherOf(invocation);
+        bool readOnly = invocation.Has("--read-only") || name.Snapshot != null;
+        if (readOnly && invocation.Has("--standby")) throw new UsageException("--standby: stands by to write; what is only read needs none");
+        await VolumeHosts.ChangeAsync(invocation, name.ToString(), new VolumeChange(Open: readOnly ? "read" : invocation.Has("--standby") ? "standby" : "write"), cancel);
+        return await VolumeInfoView.ShowAsync(invocation, name, cancel);
+    }
+
+    private static async Task<int> CloseAsync(Invocation invocation, CancellationToken cancel)
+    {
+        var name = EitherOf(invocation);
+        await VolumeHosts.ChangeAsync(invocation, name.ToString(), new VolumeChange(Close: true), cancel);
+        return await VolumeInfoView.ShowAsync(invocation, name, cancel);
+    }
+
+    private static async Task<int> LockAsync(Invocation invocation, CancellationToken cancel)
+    {
+        string name = NameOf(invocation);
+        var taken = await VolumeHosts.AskMapperdAsync(
+            invocation, c => c.PostAsync($"/v1/volumes/{name}/lock", Nothing.Value, ControlJson.Default.Nothing, MapperdJson.Default.LockInfo, cancel));
+        return Show(invocation, taken, $"volume '{name}': {VolumeInfoView.Describe(taken)}");
+    }
+
+    private static async Task<int> UnlockAsync(Invocation invocation, CancellationToken cancel)
+    {
+        string name = NameOf(invocation);
+        bool force = invocation.Has("--force");
+        var before = (await VolumeHosts.DescribeAsync(invocation, name, cancel)).Lock;
+        if (force && before?.State == "free") throw new ErrnoException(Errno.EINVAL, $"volume {name} is not locked: there is nothing to break");
+        var after = await VolumeHosts.AskMapperdAsync(
+            invocation, c => c.DeleteAsync($"/v1/volumes/{name}/lock{(force ? "?force=true" : "")}", MapperdJson.Default.LockInfo, cancel));
+        return Show(
+            invocation, after,
+            force ? $"volume '{name}': the lock is broken; it was: {VolumeInfoView.Describe(before)}. Whatever that host still writes to the volume fails with ESTALE, and what its guests had not flushed is lost. Now: {VolumeInfoView.Describe(after)}"
+                : $"volume '{name}': {VolumeInfoView.Describe(after)}");
+    }
+
+    private static int Show(Invocation invocation, LockInfo state, string text)
+    {
+        if (invocation.Json) Invocation.WriteJson(state, MapperdJson.Default.LockInfo);
+        else Invocation.Write(text);
+        return ExitCode.Ok;
+    }
+}

@@ -1,0 +1,42 @@
+using System.Text;
+using Archipelago.Cli.CommandLine;
+using Archipelago.Cli.Daemon;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Configuration;
+
+namespace Archipelago.Cli.Commands.Volumes;
+
+/// <summary>Arguments that commands of volumes share, and how they are read.</summary>
+internal static class VolumeArguments
+{
+    internal static readonly CliArgument Name = new("NAME", "Name of the volume: 1 to 89 of [A-Za-z0-9._-], not beginning with a dot.");
+    internal static readonly CliArgument Existing = Name with { Shell = Common.VolumeNames };
+    internal static readonly CliArgument Either = new("NAME", "VOLUME or VOLUME@SNAPSHOT.", Shell: Common.VolumeNames);
+    internal static readonly CliArgument Snapshot = new("SNAPSHOT", "VOLUME@SNAPSHOT.");
+    internal static readonly CliArgument Size = new("SIZE", "Size such as 20G; units are powers of 1024; a multiple of 512 bytes.");
+    internal static readonly BytesType SizeType = new(512, DaemonConfig.MaxVolumeBytes, 512);
+
+    internal static string NameOf(Invocation invocation, string argument = "NAME")
+    {
+        string name = invocation.Argument(argument);
+        return VolumeName.IsValid(Encoding.UTF8.GetBytes(name)) ? name
+            : throw new UsageException($"{argument}: expected {VolumeName.Expected}, found {ConfigError.Quote(name)}");
+    }
+
+    internal static VolumeName EitherOf(Invocation invocation, string argument = "NAME")
+    {
+        try
+        {
+            return VolumeName.Parse(invocation.Argument(argument));
+        }
+        catch (ErrnoException)
+        {
+            throw new UsageException($"{argument}: expected {VolumeName.ExpectedEither}, found {ConfigError.Quote(invocation.Argument(argument))}");
+        }
+    }
+
+    internal static VolumeName SnapshotOf(Invocation invocation, string argument = "SNAPSHOT") =>
+        EitherOf(invocation, argument) is { Snapshot: not null } name ? name
+            : throw new UsageException($"{argument}: expected VOLUME@SNAPSHOT, found {ConfigError.Quote(invocation.Argument(argument))}");
+}

@@ -1,0 +1,100 @@
+using Archipelago.Cli.CommandLine;
+using Archipelago.Mapperd;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+using Archipelago.Runtime.Configuration;
+using Archipelago.Runtime.Control;
+using Archipelago.Vlmcd.Control;
+using static Archipelago.Cli.Commands.Volumes.VolumeArguments;
+
+namespace Archipelago.Cli.Commands.Volumes;
+
+/// <summary>`volume create`, `info`, `resize`, `rename`, `delete`.</summary>
+internal static class VolumeChangeCommands
+{
+    internal static IEnumerable<CliCommand> Table(CliOption[] client) =>
+    [
+        new("volume create", "create a volume")
+        {
+            Arguments = [Name, Size],
+            Options = [.. client, new("--object-size", "SIZE", "Size of its objects, a power of two from 4k to 4M. Default: what [mapperd] says.")],
+            Run = CreateAsync,
+            Examples = ["archipelago volume create vm1 20G"],
+        },
+        new("volume info", "show a volume or snapshot, who has it open, and how to attach to it")
+        {
+            Description =
+            [
+                "lock: who may write to the volume, of all hosts of the store; openers: clients of gateways of this host, and `volume open`. removal: versions that were deleted, or left by "
+                    + "a rollback or shrink, and whose objects are being removed in the background.",
+            ],
+            Arguments = [Either],
+            Options = client,
+            Run = (invocation, cancel) => VolumeInfoView.ShowAsync(invocation, EitherOf(invocation), cancel),
+        },
+        new("volume resize", "change the size of a volume")
+        {
+            Description = ["Clients that are connected may use a larger size at once, and see it when they connect the next time. What lies behind a smaller size is lost, which --shrink confirms; snapshots keep theirs."],
+            Arguments = [Existing, Size],
+            Options = [.. client, new("--shrink", null, "Allows a size that is smaller than the present one.")],
+            Run = ResizeAsync,
+        },
+        new("volume rename", "give a volume another name")
+        {
+            Description = ["Refused while the volume is open. Its snapshots go with it."],
+            Arguments = [Existing, new("NEW-NAME", Name.Help)],
+            Options = client,
+            Run = RenameAsync,
+        },
+        new("volume delete", "delete a volume or a snapshot")
+        {
+            Description = ["Refused while the volume is open, while a snapshot has clones, and while a volume has snapshots. Its objects are removed in the background: `volume list` shows it as `deleting` until then."],
+            Arguments = [Either],
+            Options = [.. client, new("--snapshots", null, "With all its snapshots.")],
+            Run = DeleteAsync,
+        },
+    ];
+
+    /// <summary>Creates or clones.</summary>
+    internal static async Task<int> MakeAsync(Invocation invocation, VolumeCreate request, CancellationToken cancel)
+    {
+        await VolumeHosts.AskChangerAsync(invocation, c => c.PostAsync("/v1/volumes", request, VlmcdJson.Default.VolumeCreate, VlmcdJson.Default.VolumeState, cancel));
+        return await VolumeInfoView.ShowAsync(invocation, new VolumeName(request.Name!, null), cancel);
+    }
+
+    private static Task<int> CreateAsync(Invocation invocation, CancellationToken cancel)
+    {
+        long objectSize = invocation.Get("--object-size", new BytesType(MapperdOptions.MinObjectSize, MapperdOptions.MaxObjectSize, MapperdOptions.MinObjectSize), 0);
+        if (objectSize != 0 && !MapperdOptions.IsObjectSize(objectSize))
+            throw new UsageException($"--object-size: expected a power of two from 4k to 4M, found {invocation.Get("--object-size")}");
+        return MakeAsync(invocation, new VolumeCreate(NameOf(invocation), (ulong)invocation.Argument("SIZE", SizeType), objectSize == 0 ? null : (int)objectSize), cancel);
+    }
+
+    private static async Task<int> ResizeAsync(Invocation invocation, CancellationToken cancel)
+    {
+        var size = (ulong)invocation.Argument("SIZE", SizeType);
+        string name = NameOf(invocation);
+        var before = await VolumeHosts.DescribeAsync(invocation, name, cancel);
+        if (size < before.Size && !invocation.Has("--shrink"))
+            throw new ErrnoException(Errno.EINVAL, $"volume '{before.Name}' has {Invocation.Size(before.Size)}; a smaller size loses what lies behind it: say --shrink if that is meant");
+        await VolumeHosts.ChangeAsync(invocation, name, new VolumeChange(Size: size), cancel);
+        return await VolumeInfoView.ShowAsync(invocation, new VolumeName(name, null), cancel);
+    }
+
+    private static async Task<int> RenameAsync(Invocation invocation, CancellationToken cancel)
+    {
+        string name = NameOf(invocation), to = NameOf(invocation, "NEW-NAME");
+        await VolumeHosts.ChangeAsync(invocation, name, new VolumeChange(Name: to), cancel);
+        return await VolumeInfoView.ShowAsync(invocation, new VolumeName(to, null), cancel);
+    }
+
+    private static async Task<int> DeleteAsync(Invocation invocation, CancellationToken cancel)
+    {
+        var name = EitherOf(invocation);
+        string path = $"/v1/volumes/{name}{(invocation.Has("--snapshots") ? "?snapshots=true" : "")}";
+        await VolumeHosts.AskChangerAsync(invocation, c => c.DeleteAsync(path, ControlJson.Default.Nothing, cancel));
+        if (invocation.Json) Invocation.WriteJson(Nothing.Value, ControlJson.Default.Nothing);
+        else Invocation.Write($"{(name.Snapshot != null ? "snapshot" : "volume")} '{name}' is deleted");
+        return ExitCode.Ok;
+    }
+}

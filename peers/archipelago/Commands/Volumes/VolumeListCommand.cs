@@ -1,0 +1,48 @@
+using Archipelago.Cli.CommandLine;
+using Archipelago.Cli.Daemon;
+using Archipelago.Mapperd.Control;
+
+namespace Archipelago.Cli.Commands.Volumes;
+
+/// <summary>`volume list`.</summary>
+internal static class VolumeListCommand
+{
+    private static readonly string[] Heads = ["NAME", ">SIZE", "STATE", ">OPENERS", "URI"];
+
+    internal static IEnumerable<CliCommand> Table(CliOption[] client) =>
+    [
+        new("volume list", "list the volumes")
+        {
+            Description =
+            [
+                "As a tree: below a volume its snapshots (@NAME), oldest first, and below a snapshot the volumes that were cloned from it. What is `deleting` cannot be used "
+                    + "any more; its objects are being removed, or wait until clones that share them are gone. @#N is a version without a name that a shrink or rollback left.",
+                "OPENERS: clients of gateways of this host, and `volume open`. A volume that another host has open shows 0; `volume info` tells who has it.",
+            ],
+            Options = [.. client, new("--flat", null, "A plain table of the volumes alone, sorted by name: for scripts. The list of --json is in this order, too.")],
+            Run = RunAsync,
+            Examples = ["archipelago volume list", "archipelago volume list --flat | awk 'NR > 1 { print $1 }'"],
+        },
+    ];
+
+    private static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
+    {
+        bool isFlat = invocation.Has("--flat");
+        string path = isFlat ? "/v1/volumes" : "/v1/volumes?snapshots=true";
+        var list = await VolumeHosts.AskMapperdAsync(invocation, c => c.GetAsync(path, MapperdJson.Default.VolumeList, cancel));
+        var uris = await VolumeHosts.UrisAsync(invocation);
+        var open = await VolumeHosts.OpenersAsync(invocation, cancel);
+        VolumeView[] views = [.. list.Volumes.Select(v => VolumeHosts.View(v, uris, open))];
+        if (invocation.Json) Invocation.WriteJson(new VolumesView(views), DaemonJson.Default.VolumesView);
+        else if (isFlat) Invocation.WriteTable(Heads, views.Select(v => Row(v.Name, v)));
+        else
+            Invocation.WriteTable(Heads, new VolumeTree(views).Lines().Select(line => line.Snapshot is not { } snapshot ? Row(line.Text, line.Volume) :
+            [
+                line.Text, Invocation.Size(snapshot.Size), snapshot.State, Invocation.Number(open.Open.Where(o => o.Name == $"{line.Volume.Name}@{snapshot.Name}").Sum(o => o.Openers)),
+                snapshot.State == "ok" ? string.Join(" ", VolumeHosts.UrisOf(uris, $"{line.Volume.Name}@{snapshot.Name}")) : "",
+            ]));
+        return ExitCode.Ok;
+    }
+
+    private static string[] Row(string text, VolumeView v) => [text, Invocation.Size(v.Size), v.State, Invocation.Number(v.Openers), string.Join(" ", v.Uris)];
+}
