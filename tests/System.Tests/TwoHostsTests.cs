@@ -97,21 +97,37 @@ public abstract partial class TwoHostsTests(string blocker, Func<string, string>
         _hosts.Down();
     }
 
-    [Fact]
-    public void A_volume_moves_to_another_host_while_its_guest_writes_and_nothing_is_lost()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_volume_moves_to_another_host_while_its_guest_writes_and_nothing_is_lost(bool writesFirst)
     {
         Start();
-        A.Run("volume", "create", "demo", "64M").Good();
+        // A clone, so that first writes move objects while the target looks on.
+        A.Run("volume", "create", "base", "64M").Good();
         string record = Path.Combine(A.Root, "record");
-        var stamps = A.Stamps("write", A.Uri("demo"), record, "64");
-        var fio = A.BeginFio("demo", "--rw=randwrite", "--size=16m", "--offset=16m", "--loops=2", "--do_verify=0");
-        stamps.WaitForOutput("acknowledged", 2);
+        TwoHosts.Write(A, "base", record);
+        A.Run("volume", "snapshot", "base@one").Good();
+        A.Run("volume", "clone", "base@one", "demo").Good();
+        A.Run("volume", "open", "demo").Good();
 
         // The target has it beside the source, and what comes to it reads.
         B.Run("volume", "open", "demo", "--standby").Good();
         B.Execute("nbdcopy", B.Uri("demo"), "null:").Good();
+        var stamps = A.Stamps("write", A.Uri("demo"), record, "64");
+        var fio = A.BeginFio("demo", "--rw=randwrite", "--size=16m", "--offset=16m", "--loops=2", "--do_verify=0");
+        stamps.WaitForOutput("acknowledged", 2);
         var written = fio.End();
         Assert.True(written.Code == 0, written.Output + written.Error + A.Log);
+
+        if (!writesFirst)
+        {
+            TwoHosts.EndWell(A, stamps);
+            A.Run("volume", "close", "demo").Good();
+            TwoHosts.WaitUntilFree(B, "demo");
+            TwoHosts.Check(B, "demo", record);
+            Assert.Equal("open", TwoHosts.Lock(B, "demo").State);
+        }
 
         // Its first write waits for the source.
         var first = B.Begin("/usr/bin/python3", "-c", """
@@ -126,10 +142,15 @@ public abstract partial class TwoHostsTests(string blocker, Func<string, string>
             h.shutdown()
             """, B.Uri("demo"));
         first.WaitForOutput("reads");
-        stamps.WaitForOutput("acknowledged", stamps.Output.Split("acknowledged").Length + 1);
-        Assert.False(first.HasExited, first.Output + first.Error);
-        Assert.Equal("open", TwoHosts.Lock(A, "demo").State);
-        TwoHosts.EndWell(A, stamps);
+        if (writesFirst)
+        {
+            stamps.WaitForOutput("acknowledged", stamps.Output.Split("acknowledged").Length + 1);
+            Assert.False(first.HasExited, first.Output + first.Error);
+            Assert.Equal("open", TwoHosts.Lock(A, "demo").State);
+            TwoHosts.EndWell(A, stamps);
+            A.Run("volume", "close", "demo").Good();
+        }
+
         var taken = first.End();
         Assert.True(taken.Code == 0, taken.Error + B.Log);
         Assert.Equal("open", TwoHosts.Lock(B, "demo").State);

@@ -73,8 +73,12 @@ public unsafe struct FlowEntry
     [FieldOffset(72)] public uint NameLength;
     /// <summary>1: nothing of the flow is cached, whatever its policy: another host may be writing to the volume.</summary>
     [FieldOffset(76)] public byte Uncached;
-    /// <summary>1: somebody of this host has the volume open for writing. A lock that is held for a change of a closed volume has a LockId, too.</summary>
+    /// <summary>0, <see cref="OpenHere"/> or <see cref="Lost"/>.</summary>
     [FieldOffset(77)] public byte IsOpen;
+    /// <summary>Of <see cref="IsOpen"/>: somebody of this host has the volume open for writing. A lock that is held for a change of a closed volume has a LockId, too.</summary>
+    public const byte OpenHere = 1;
+    /// <summary>Of <see cref="IsOpen"/>: another host has taken the volume from who has it open here: until he closes it changes and FLUSHes fail with ESTALE.</summary>
+    public const byte Lost = 2;
     /// <summary>Id of the volume: its lock is the object <c>l.</c> + 16 hex digits of it.</summary>
     [FieldOffset(80)] public ulong LockId;
     /// <summary>Name of the volume.</summary>
