@@ -58,8 +58,12 @@ internal sealed class FlushPath
         bool owed = Owed(flow) != 0 || flow.Losses != losses;
         flow.LossesTold = flow.Losses;
         if (owed) SetOwed(flow, FlowEntry.OwedTold);
+        // What was dropped with the volume is no less lost for having been dropped before, or while, this waited.
+        if (IsLost(flow)) return XsegErrno.ESTALE;
         return status == 0 && owed ? XsegErrno.EIO : status;
     }
+
+    private unsafe bool IsLost(FlowState flow) => _context.Segment.FlowAt(flow.Index) is var entry && entry != null && entry->OpenBy == FlowEntry.Lost;
 
     private unsafe byte Owed(FlowState flow)
     {

@@ -146,7 +146,7 @@ public sealed partial class MapperdPeer : Peer
     {
         if (name.Snapshot == null && !readOnly)
         {
-            var volume = await _volumes.OpenAsync(name.Volume, request.Issuer);
+            var volume = await _volumes.OpenAsync(name.Volume, request.Issuer, isPatient: (request.Flags & RequestFlags.NoSync) == 0);
             Answer(request, volume.Root!);
             BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], volume.Flow);
             return 0;
@@ -228,7 +228,15 @@ public sealed partial class MapperdPeer : Peer
         while (!_volumes.IsStopping)
         {
             await Context.Reactor.Delay(_options.Lease / 3);
-            await _volumes.RenewAsync();
+            try
+            {
+                await _volumes.RenewAsync();
+            }
+            catch (ErrnoException failed)
+            {
+                // What is cached of a lost volume could not be dropped: the next time finds it lost again.
+                Context.Log.LogWarning("{Error}", failed.Message);
+            }
         }
     }
 }

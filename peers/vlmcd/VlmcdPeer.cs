@@ -70,7 +70,7 @@ public sealed partial class VlmcdPeer : Peer
         {
             case XsegOp.Read or XsegOp.Write or XsegOp.Flush or XsegOp.Discard or XsegOp.WriteZeroes:
                 var volume = _volumes.Table.ByFlow(request.Flow);
-                return volume is { IsReady: true } && volume.Matches(request.Target) && !IsOutOfDate(volume) && (!volume.IsStandby || op is XsegOp.Read or XsegOp.Flush) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
+                return volume is { IsReady: true } && volume.Matches(request.Target) && !IsOutOfDate(volume) && (!volume.IsStandby || op == XsegOp.Flush) ? _data.Run(request, op, volume) : HandleSlowly(request, op);
             case XsegOp.Ping:
                 return new ValueTask<int>(0);
             default:
@@ -83,8 +83,14 @@ public sealed partial class VlmcdPeer : Peer
     public override async ValueTask StopAsync()
     {
         foreach (var volume in _volumes.Table.All.Where(volume => volume is { IsLoaded: true, IsReadOnly: false }).ToArray())
-            if (await _volumes.FlushAsync(volume) is var status and not 0)
+        {
+            int status = await _volumes.FlushAsync(volume);
+            // Another host has it: nothing of it can be written from here, however long this waits.
+            if (status == Errno.ESTALE) Context.Log.LogWarning("volume {Volume}: lost to another host; what was not flushed is lost", volume.Name);
+            else if (status != 0)
                 throw new ErrnoException(status, $"volume {volume.Name}: the flush failed: {Errno.Describe(status)}; nothing was stopped");
+        }
+
         _volumes.IsStopping = true;
         while (_volumes.InFlight + _data.InFlight + _lookups.InFlight > 0) await Context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
     }
@@ -179,10 +185,13 @@ public sealed partial class VlmcdPeer : Peer
                 continue;
             }
 
-            if (volume.IsStandby && op is not (XsegOp.Read or XsegOp.Flush or XsegOp.MapRead))
+            // Reads try it too: once the source has let go its guest runs here, and must see the last that it wrote.
+            if (volume.IsStandby && op != XsegOp.Flush)
             {
-                await _volumes.TakeOverAsync(name);
-                continue;
+                bool waits = op is not (XsegOp.Read or XsegOp.MapRead);
+                await _volumes.TakeOverAsync(name, waits, MaxViewAge);
+                volume = _volumes.Table.ByFlow(request.Flow);
+                if (waits || volume is not { IsReady: true } || !volume.Matches(request.Target)) continue;
             }
 
             return op == XsegOp.MapRead ? await _listing.MapAsync(request, volume, request.Offset, request.Length) : await _data.Run(request, op, volume);

@@ -73,8 +73,10 @@ public unsafe struct FlowEntry
     [FieldOffset(72)] public uint NameLength;
     /// <summary>1: nothing of the flow is cached, whatever its policy: another host may be writing to the volume.</summary>
     [FieldOffset(76)] public byte Uncached;
-    /// <summary>1 + the port that has the volume open for writing, 0 for none. A lock that is held for a change of a closed volume has a LockId, too.</summary>
+    /// <summary>1 + the port that has the volume open for writing, 0 for none, or <see cref="Lost"/>. A lock that is held for a change of a closed volume has a LockId, too.</summary>
     [FieldOffset(78)] public ushort OpenBy;
+    /// <summary>Of <see cref="OpenBy"/>: another host has taken the volume from who has it open here: until he closes it changes and FLUSHes fail with ESTALE.</summary>
+    public const ushort Lost = ushort.MaxValue;
     /// <summary>Id of the volume: its lock is the object <c>l.</c> + 16 hex digits of it.</summary>
     [FieldOffset(80)] public ulong LockId;
     /// <summary>Name of the volume.</summary>

@@ -8,6 +8,7 @@ using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
+using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
 using Archipelago.Xseg.Tables;
@@ -43,7 +44,7 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     {
         volume.Flow = FlowOf(volume);
         var (status, epoch) = await TakeAsync(volume.Flow, id);
-        if (status == Errno.EBUSY) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open on another host; close it there, or, if that host is dead for sure, `archipelago volume unlock --force {volume.Name}`");
+        if (status == Errno.EBUSY) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open on another host ({(await ReadAsync(id)).Owner ?? "unknown"}); close it there, or, if that host is dead for sure, `archipelago volume unlock --force {volume.Name}`");
         if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: its lock, {Encoding.ASCII.GetString(ObjectOf(id))}, cannot be had: {Errno.Describe(status)}");
         volume.Renewed = context.Reactor.Now;
         held.ByVolume = true;
@@ -85,7 +86,8 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     /// <summary>The volume does not need it any more; who deletes what is left of it holds it.</summary>
     internal void Leave(Volume volume, ulong id)
     {
-        Mark(volume.Flow, 0);
+        // That it was lost its user must be told by whoever comes next.
+        if (!IsLost(volume.Flow)) Mark(volume.Flow, 0);
         if (_held.TryGetValue(id, out var held)) held.ByVolume = false;
     }
 
@@ -136,15 +138,42 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     {
         if (!held.ByVolume) return 0;
         long now = context.Reactor.Now;
-        var (status, epoch) = await TakeAsync(volume.Flow, id);
-        if (status == 0 && epoch != 0 && epoch != Epoch(volume.Flow)) status = Errno.EBUSY;
+        int status = await RenewAsync(volume.Flow, id, held);
         if (status == 0) volume.Renewed = now;
         return status;
     });
 
+    /// <summary>As for a volume, of one that a predecessor's user has open and that nobody has asked this process for yet. EBUSY: it is lost, and dropped.</summary>
+    internal Task<int> RenewAsync(string name, uint flow, ulong id) => OneAtATimeAsync(id, async held =>
+    {
+        if (held.ByVolume || !IsMarkedOpen(flow, id)) return 0;
+        int status = await RenewAsync(flow, id, held);
+        if (status == Errno.EBUSY) await LoseAsync(name, flow);
+        return status;
+    });
+
+    private async ValueTask<int> RenewAsync(uint flow, ulong id, Held held)
+    {
+        var (status, epoch) = await TakeAsync(flow, id);
+        if (status != 0 || epoch == 0 || epoch == Epoch(flow)) return status;
+        // It was broken, and free: what was taken now is another lock, which whoever broke the old one is about to want.
+        if (held.Holds == 0) await GiveBackAsync(flow, id);
+        return Errno.EBUSY;
+    }
+
+    /// <summary>What is open for writing on this host, as far as anybody knows.</summary>
+    internal unsafe List<(string Name, uint Flow, ulong Id)> AllMarkedOpen()
+    {
+        var all = new List<(string, uint, ulong)>();
+        for (uint flow = 1; flow < context.Segment.FlowCount; flow++)
+            if (context.Segment.FlowAt(flow) is var entry && entry != null && entry->OpenBy is not (0 or FlowEntry.Lost) && entry->LockId != 0 && entry->LockEpoch != 0)
+                all.Add((Encoding.ASCII.GetString(FlowTable.NameOf(context.Segment, flow)), flow, entry->LockId));
+        return all;
+    }
+
     /// <summary>True if this segment had the volume open for writing when mapperd, or its predecessor, was last heard of.</summary>
     internal unsafe bool IsMarkedOpen(uint flow, ulong id) =>
-        flow != 0 && context.Segment.FlowAt(flow) is var entry && entry != null && entry->LockId == id && entry->LockEpoch != 0 && entry->OpenBy != 0;
+        flow != 0 && context.Segment.FlowAt(flow) is var entry && entry != null && entry->LockId == id && entry->LockEpoch != 0 && entry->OpenBy is not (0 or FlowEntry.Lost);
 
     /// <summary>Notes who has it open, so that a successor goes on with that.</summary>
     internal void MarkOpen(Volume volume, int port) => Mark(volume.Flow, (uint)port + 1);
@@ -194,16 +223,24 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         if (IdOf(flow) != 0) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open for writing on this host itself");
         await DropAsync(volume.Name, flow);
         SetUncached(flow, 1);
+        Mark(flow, 0);
         return flow;
     }
 
-    /// <summary>This host has lost the volume: what it has not written can never be written.</summary>
-    internal async ValueTask LoseAsync(Volume volume, ulong id)
+    /// <summary>This host has lost the volume: what it has not written can never be written. May be repeated.</summary>
+    internal ValueTask LoseAsync(string name, uint flow)
     {
-        Leave(volume, id);
-        // Without a lock's id the epoch is one that no lock has: whatever comes is refused.
-        Tell(volume.Flow, 0, Epoch(volume.Flow));
-        await DropAsync(volume.Name, volume.Flow);
+        // Without a lock's id the epoch is one that no lock has: whatever comes is refused, at once as nothing is cached, and so is a FLUSH of what was cached.
+        Tell(flow, 0, Epoch(flow));
+        SetUncached(flow, 1);
+        Mark(flow, FlowEntry.Lost);
+        return DropAsync(name, flow);
+    }
+
+    /// <summary>Whoever had the volume open here when it was lost has closed it, or opens it anew.</summary>
+    internal void ForgetLoss(uint flow)
+    {
+        if (flow != 0 && IsLost(flow)) Mark(flow, 0);
     }
 
     private async ValueTask AdmitAsync(Volume volume, ulong id, ulong epoch)
@@ -211,10 +248,12 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         ulong last = Epoch(volume.Flow);
         if (IsMarkedOpen(volume.Flow, id) && last != epoch)
         {
-            // What its user knows of the map is out of date: the flow keeps its epoch, so that what it writes is refused until it opens the volume again.
-            Mark(volume.Flow, 0);
-            throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: its lock was lost while it was open here; close it and open it again");
+            await LoseAsync(volume.Name, volume.Flow);
         }
+
+        // What its user knows of the map is out of date: what it writes is refused until it opens the volume again.
+        if (IsLost(volume.Flow))
+            throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: its lock was lost while it was open here; close it and open it again");
 
         bool stoodBy = IsUncached(volume.Flow);
         if (stoodBy || (last != 0 && last != epoch && last != epoch - 1))
@@ -247,6 +286,8 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     {
         if (flow != 0) Shared.Store(ref context.Segment.FlowAt(flow)->OpenBy, (ushort)openBy);
     }
+
+    private unsafe bool IsLost(uint flow) => context.Segment.FlowAt(flow) is var entry && entry != null && entry->OpenBy == FlowEntry.Lost;
 
     private unsafe void Tell(uint flow, ulong id, ulong epoch)
     {

@@ -168,8 +168,8 @@ internal sealed partial class VolumeService
                 return false;
             }
 
-            if (await DeleteObjectsAsync(await comparison.OwnObjectsAsync(chunk), isWanted)) continue;
             _cursors[of] = chunk;
+            if (await DeleteObjectsAsync(await comparison.OwnObjectsAsync(chunk), isWanted)) continue;
             return false;
         }
 

@@ -114,8 +114,8 @@ internal sealed partial class VolumeService
         try
         {
             if (!volume.IsLocked || !volume.IsLoaded || await _locks.RenewAsync(volume, volume.LockedId) != Errno.EBUSY) return;
-            _context.Log.LogError("volume {Volume}: another host has taken it over. What was written here and not flushed is lost, and whatever is written to it here fails with ESTALE; close it", name);
-            await _locks.LoseAsync(volume, volume.LockedId);
+            TellLoss(name);
+            await _locks.LoseAsync(name, volume.Flow);
             volume.IsOpen = false;
             ForgetLock(volume);
         }
@@ -123,6 +123,14 @@ internal sealed partial class VolumeService
         {
             Table.Leave(volume);
         }
+    }
+
+    private void TellLoss(string name) =>
+        _context.Log.LogError("volume {Volume}: another host has taken it over. What was written here and not flushed is lost, and whatever is written to it here fails with ESTALE; close it", name);
+
+    private void TellRenewal(string name, int status)
+    {
+        if (status != 0) _context.Log.LogWarning("volume {Volume}: its lease cannot be renewed: {Error}", name, Errno.Describe(status));
     }
 
     /// <summary>Says for all volumes that are open here that this host lives.</summary>
@@ -134,7 +142,16 @@ internal sealed partial class VolumeService
             if (!volume.IsLocked || !volume.IsLoaded) continue;
             int status = await _locks.RenewAsync(volume, volume.LockedId);
             if (status == Errno.EBUSY) await LoseAsync(volume.Name);
-            else if (status != 0) _context.Log.LogWarning("volume {Volume}: its lease cannot be renewed: {Error}", volume.Name, Errno.Describe(status));
+            else TellRenewal(volume.Name, status);
+        }
+
+        // Users of a predecessor that need nothing of the map may ask for nothing for a long time.
+        foreach (var (name, flow, id) in _locks.AllMarkedOpen())
+        {
+            if (Table.Find(name) is { IsLocked: true, IsLoaded: true }) continue;
+            int status = await _locks.RenewAsync(name, flow, id);
+            if (status == Errno.EBUSY) TellLoss(name);
+            else TellRenewal(name, status);
         }
     }
 }

@@ -42,14 +42,16 @@ internal sealed partial class VolumeService
     internal int InFlight => _meta.InFlight + _data.InFlight;
 
     /// <summary>Opens for writing: the lock is taken, its epoch raised, and the map is as the store holds it. Again for the same segment: nothing happens.</summary>
-    internal async Task<Volume> OpenAsync(string name, int opener)
+    internal async Task<Volume> OpenAsync(string name, int opener, bool isPatient = true)
     {
         var volume = await Table.EnterAsync(name);
         try
         {
             if (!volume.IsOpen || !volume.IsLoaded)
             {
-                await LockPatientlyAsync(volume);
+                _locks.ForgetLoss(Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes));
+                if (isPatient) await LockPatientlyAsync(volume);
+                else await LockAsync(volume);
                 // As a predecessor's user had it open, it has the lock for that already.
                 if (volume.IsOpen) volume.LockUsers--;
                 volume.IsOpen = true;
@@ -75,6 +77,7 @@ internal sealed partial class VolumeService
         try
         {
             if (!volume.IsOpen && await WasOpenAsync(volume)) await ResumeAsync(volume);
+            if (!volume.IsOpen) _locks.ForgetLoss(Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes));
             if (!volume.IsOpen && isReplay) return;
             if (!volume.IsOpen) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here (any more): another host may have taken it over");
             volume.IsOpen = false;

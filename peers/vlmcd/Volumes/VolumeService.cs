@@ -73,7 +73,7 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(key);
         try
         {
-            await LoadAsync(volume);
+            await LoadAsync(volume, standby: !key.IsReadOnly && StoodBy(flow));
             if (volume.Flow != flow) throw new ErrnoException(Errno.EINVAL, $"volume {name}: the request's flow {flow} is not the volume's, {volume.Flow}; OPEN it first");
             volume.Openers.Seen(issuer);
         }
@@ -119,11 +119,24 @@ internal sealed partial class VolumeService
         Volume?[] both = [Table.Find(VolumeKey.Of(name, false)), Table.Find(VolumeKey.Of(name, true))];
         Volume[] found = [.. both.OfType<Volume>().Distinct()];
         var volume = Array.Find(found, v => v.Openers.Of(port) > 0) ?? Array.Find(found, v => v.IsLoaded && v.Openers.Total == 0);
-        if (volume != null) await CloseAsync(name, volume.IsReadOnly, volume.Flow, port);
+        if (volume != null) await CloseOrLoseAsync(volume, port);
         else if (found.Sum(v => v.Openers.Total) is var openers and > 0)
             throw new ErrnoException(Errno.EBUSY, $"{name} is open for {openers} {(openers == 1 ? "client" : "clients")} of gateways and not by `volume open`; it is closed when they go");
         else if (name.Snapshot != null) throw new ErrnoException(Errno.EINVAL, $"{name} is not open here");
         else await _maps.RunAsync(XsegOp.Close, name, NewIdentity());
+    }
+
+    /// <summary>Who has lost a volume to another host was told so by each change and flush since: closing it is all that is left.</summary>
+    private async ValueTask CloseOrLoseAsync(Volume volume, int port)
+    {
+        try
+        {
+            await CloseAsync(volume.Key.Name, volume.IsReadOnly, volume.Flow, port);
+        }
+        catch (ErrnoException lost) when (lost.Errno == Errno.ESTALE && !volume.IsLoaded)
+        {
+            _context.Log.LogWarning("{Loss}; it is closed", lost.Message);
+        }
     }
 
     /// <summary>Size of a volume or snapshot. Who only reads a volume that another host changes learns of its new size, and map, by this.</summary>
@@ -172,8 +185,11 @@ internal sealed partial class VolumeService
     /// <summary>Names a request that has no slot to be named by.</summary>
     internal UInt128 NewIdentity() => new(_context.Reactor.Random.NextUInt64() | 1, _context.Reactor.Random.NextUInt64());
 
-    /// <summary>Takes a volume that stands by over from the host that had it, which must have given it up: waits a while for that.</summary>
-    internal async ValueTask TakeOverAsync(VolumeName name)
+    /// <summary>
+    /// Takes a volume that stands by over from the host that had it, which must have given it up: waits a while for that. Without
+    /// <paramref name="waits"/> it goes on standing by then, with a map that is no older than <paramref name="maxAge"/>.
+    /// </summary>
+    internal async ValueTask TakeOverAsync(VolumeName name, bool waits, long maxAge)
     {
         var volume = await Table.EnterAsync(new VolumeKey(name, false));
         try
@@ -186,7 +202,12 @@ internal sealed partial class VolumeService
                 {
                     try
                     {
-                        Load(volume, await _maps.RunAsync(XsegOp.Open, name, NewIdentity()), standby: false);
+                        Load(volume, await _maps.RunAsync(XsegOp.Open, name, NewIdentity(), flags: waits ? RequestFlags.None : RequestFlags.NoSync), standby: false);
+                        return;
+                    }
+                    catch (ErrnoException busy) when (busy.Errno == Errno.EBUSY && !waits)
+                    {
+                        if (_context.Reactor.Now - volume.LoadedAt > maxAge) await StandByAsync(volume);
                         return;
                     }
                     catch (ErrnoException busy) when (busy.Errno == Errno.EBUSY && tries < MostTakeOvers && !IsStopping)
@@ -216,9 +237,15 @@ internal sealed partial class VolumeService
         }
         catch (ErrnoException busy) when (standby && busy.Errno == Errno.EBUSY)
         {
-            Load(volume, await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: RequestFlags.ReadOnly | RequestFlags.NoSync), standby: true);
+            await StandByAsync(volume);
         }
     }
+
+    private async ValueTask StandByAsync(Volume volume) =>
+        Load(volume, await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: RequestFlags.ReadOnly | RequestFlags.NoSync), standby: true);
+
+    /// <summary>A predecessor had the volume stand by: nothing of it is cached, and not for having lost it.</summary>
+    private unsafe bool StoodBy(uint flow) => _context.Segment.FlowAt(flow) is var entry && entry != null && entry->Uncached != 0 && entry->OpenBy != Xseg.Layout.FlowEntry.Lost;
 
     private void Load(Volume volume, OpenAnswer answer, bool standby)
     {

@@ -20,12 +20,15 @@ internal static class LockCommands
                 "For writing: the exclusive lock of the volume is taken for this host, and its map is kept ready, so that a guest that comes later (at the end of a live migration, say) finds "
                     + "it open. It stays open until `volume close`, or until vlmcd ends; clients may come and go meanwhile. Refused (EBUSY) while another host has it.",
                 "Snapshots are opened for reading, by as many hosts as want.",
+                "To move a running VM: here `volume open NAME --standby` and start the VM as the migration's target; migrate; end the VM on the other host (and what `volume open` opened there: "
+                    + "`volume close NAME`); the guest goes on here.",
             ],
             Arguments = [Either],
+            Examples = ["archipelago volume open vm1", "archipelago volume open vm1 --standby"],
             Options =
             [
                 .. client, new("--read-only", null, "Only for reading: without the lock, beside another host that writes. What that host writes shows late or not at all."),
-                new("--standby", null, "Where another host has it: stand by. The first change from here takes it over, once that host has closed it."),
+                new("--standby", null, "For live migration. Where another host has it: stand by. Reads work, uncached; changes wait. The first request that comes here after that host has closed it takes it over."),
             ],
             Run = OpenAsync,
         },
