@@ -19,6 +19,12 @@ internal sealed record Settings(string Name, bool Quick, int? Rounds, double? Se
     /// <summary>Where segments are made: a tmpfs, of huge pages if run.sh could mount one.</summary>
     internal static string Segments { get; private set; } = "/dev/shm";
 
+    /// <summary>Where filed's objects lie that <c>maps</c> measures: RAM, so that it is the code that is measured, unless told otherwise.</summary>
+    internal static string Objects { get; private set; } = "/dev/shm";
+
+    /// <summary>The rounds of a cell whose least number is given.</summary>
+    internal RoundRunner AtLeast(int least) => new(Rounds ?? (Quick ? 3 : least));
+
     /// <summary>True if the cell is to be measured: <c>--only</c> names a part of its name.</summary>
     internal bool Wants(string cell) => cell.Contains(Only, StringComparison.Ordinal);
 
@@ -40,6 +46,7 @@ internal sealed record Settings(string Name, bool Quick, int? Rounds, double? Se
                 case "--store": store = Value(); break;
                 case "--only": only = Value(); break;
                 case "--segments": Segments = Path.GetFullPath(Value()); break;
+                case "--filed": Objects = Path.GetFullPath(Value()); break;
                 case "--rados": script = Value(); break;
                 case var option when option.StartsWith('-'): throw new UsageException($"unknown option {option}");
                 case var word when name.Length == 0: name = word; break;

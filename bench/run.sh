@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds, installs what an experiment needs, and runs it. Results: bench/results/NAME.json and NAME.svg.
 #
-#   bench/run.sh hop | peak | nbd | rados | all [--quick] [--rounds N] [--seconds S] [--store memstore|bluestore]
+#   bench/run.sh hop | peak | nbd | rados | maps | all [--quick] [--rounds N] [--seconds S] [--store memstore|bluestore]
+#                [--only TEXT] [--filed DIR]
 #
 # Needs Debian and the .NET 10 SDK; packages come by apt (as root, or by sudo). Nothing else should run on the machine: rounds in
 # which others use more than 0.2 cores are repeated. BENCH_ALLOW_NOISE=1 takes them and marks the result as noisy.
@@ -9,13 +10,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-case ${1:-} in hop | peak | nbd | rados | all) ;; *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
+case ${1:-} in hop | peak | nbd | rados | maps | all) ;; *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
 name=$1
 shift
 
 packages=(gnuplot-nox util-linux)
 case $name in nbd | all) packages+=(fio nbdkit qemu-utils libnbd-bin) ;; esac
-case $name in rados | all) packages+=(fio ceph-mon ceph-osd ceph-common librados2) ;; esac
+case $name in rados | maps | all) packages+=(fio ceph-mon ceph-osd ceph-common librados2) ;; esac
 deploy/packages.sh "${packages[@]}"
 command -v dotnet >/dev/null || { echo "bench/run.sh: the .NET 10 SDK is missing: no 'dotnet' on PATH" >&2; exit 1; }
 
@@ -26,7 +27,7 @@ dotnet build bench/Archipelago.Experiments.csproj -c Release -v quiet -nologo -m
 mkdir -p bench/results
 worst=0
 names=("$name")
-[ "$name" != all ] || names=(hop peak nbd rados)
+[ "$name" != all ] || names=(hop peak nbd rados maps)
 for one in "${names[@]}"; do
   status=0
   bench/bin/Release/net10.0/experiments "$one" --results bench/results "$@" || status=$?

@@ -79,7 +79,9 @@ internal sealed class RoundRunner(int rounds)
             series.Others.Add(others);
         }
 
-        Console.WriteLine($"  {cell}: {string.Join(", ", sides.Select(side => $"{side.Name} {Units.Rate(Quartiles.Of(series.Of(side.Name, "rate")).Median)}"))}"
+        // Not every cell is about rates.
+        string rates = string.Join(", ", sides.Where(side => series.Has(side.Name, "rate")).Select(side => $"{side.Name} {Units.Rate(Quartiles.Of(series.Of(side.Name, "rate")).Median)}"));
+        Console.WriteLine($"  {cell}: {(rates.Length > 0 ? rates : "done")}"
             + $" ({series.Rounds.Count} rounds, {series.Void} void, others {series.Others.Max():0.00} cores{(series.IsNoisy ? ", NOISY" : "")})");
         return series;
     }

@@ -19,18 +19,22 @@ internal sealed class Chain : IDisposable
     private readonly string _directory = $"{Settings.Segments}/archipelago-experiment-{Environment.ProcessId}-{Interlocked.Increment(ref s_count)}";
     private readonly LoggingSetup _logs = LoggingSetup.Create(new LogOptions { Level = LogLevel.Warning });
     private readonly Segment _segment;
+    private readonly List<Daemon> _servers = [];
     private readonly Daemon _server;
 
     /// <summary>Starts the peers, from the blocker up, in a process pinned to <paramref name="core"/> (−1: to none).</summary>
     internal Chain(string peers, int core, TimeSpan spin, long pages, params IEnumerable<string> settings)
+        : this(new SegmentOptions { Pages = pages }, peers, core, spin, settings)
     {
-        _segment = Segment.Create(_directory, new SegmentOptions { Pages = pages });
-        _server = new Daemon(Environment.ProcessPath!,
-            ["role", "serve", _directory, $"{core}", ((long)spin.TotalMicroseconds).ToString(CultureInfo.InvariantCulture), peers, .. settings]);
+    }
+
+    /// <summary>The same in a segment with other sizes.</summary>
+    internal Chain(SegmentOptions options, string peers, int core, TimeSpan spin, params IEnumerable<string> settings)
+    {
+        _segment = Segment.Create(_directory, options);
         try
         {
-            string line = _server.ReadLine();
-            if (line != "ready") throw new ExperimentException($"{peers}: expected 'ready', found '{line}'");
+            _server = Join(peers, core, spin, settings);
         }
         catch
         {
@@ -39,23 +43,32 @@ internal sealed class Chain : IDisposable
         }
     }
 
-    /// <summary>The serving process.</summary>
+    /// <summary>The serving process, the first if there are several.</summary>
     internal Daemon Server => _server;
 
-    /// <summary>Sets write-back for a flow by name, in force from the first write on.</summary>
-    internal unsafe void SetWriteBack(string flow)
+    /// <summary>Starts another process with peers in the same segment.</summary>
+    internal Daemon Join(string peers, int core, TimeSpan spin, params IEnumerable<string> settings)
     {
-        var entry = _segment.FlowAt(FlowTable.FindOrAdd(_segment, System.Text.Encoding.UTF8.GetBytes(flow)));
+        var server = new Daemon(Environment.ProcessPath!,
+            ["role", "serve", _directory, $"{core}", ((long)spin.TotalMicroseconds).ToString(CultureInfo.InvariantCulture), peers, .. settings]);
+        _servers.Add(server);
+        string line = server.ReadLine();
+        return line == "ready" ? server : throw new ExperimentException($"{peers}: expected 'ready', found '{line}'");
+    }
+
+    /// <summary>Sets write-back for a flow by name, in force from the first write on.</summary>
+    internal void SetWriteBack(string flow) => SetWriteBack(_segment, flow);
+
+    /// <summary>The same in any segment.</summary>
+    internal static unsafe void SetWriteBack(Segment segment, string flow)
+    {
+        var entry = segment.FlowAt(FlowTable.FindOrAdd(segment, System.Text.Encoding.UTF8.GetBytes(flow)));
         Shared.Store(ref entry->Policy, (byte)CachePolicy.WriteBack);
         Shared.Store(ref entry->SafeUntilFlush, (byte)0);
     }
 
     /// <summary>Makes a volume.</summary>
-    internal void MakeVolume(string name, long bytes)
-    {
-        string status = _server.Ask($"volume {name} {bytes}");
-        if (status != "0") throw new ExperimentException($"volume {name}: status {status}");
-    }
+    internal void MakeVolume(string name, long bytes) => _server.Order($"call create {name} - {bytes}");
 
     /// <summary>CPU seconds and managed bytes of the serving process so far.</summary>
     internal (double Cpu, long Allocated) Stats()
@@ -105,18 +118,21 @@ internal sealed class Chain : IDisposable
         return figures;
     }
 
-    /// <summary>Brings the peers to rest.</summary>
+    /// <summary>Brings the peers to rest, those that were started last first.</summary>
     internal void Stop()
     {
-        if (_server.HasEnded) return;
-        string line = _server.Ask("stop");
-        if (line != "stopped") throw new ExperimentException($"expected 'stopped', found '{line}'");
-        _server.WaitForEnd(TimeSpan.FromSeconds(10));
+        foreach (var server in Enumerable.Reverse(_servers))
+        {
+            if (server.HasEnded) continue;
+            string line = server.Ask("stop");
+            if (line != "stopped") throw new ExperimentException($"expected 'stopped', found '{line}'");
+            server.WaitForEnd(TimeSpan.FromSeconds(10));
+        }
     }
 
     public void Dispose()
     {
-        _server.Dispose();
+        foreach (var server in _servers) server.Dispose();
         _segment.Dispose();
         _logs.Dispose();
         Directory.Delete(_directory, recursive: true);

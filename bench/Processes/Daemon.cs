@@ -46,6 +46,15 @@ internal sealed class Daemon : IDisposable
         return ReadLine();
     }
 
+    /// <summary>Has a serving process do something with volumes; the numbers that it answers.</summary>
+    /// <exception cref="ExperimentException">It could not.</exception>
+    internal double[] Order(string line)
+    {
+        string answer = Ask(line);
+        return answer.StartsWith("error", StringComparison.Ordinal) ? throw new ExperimentException($"{line}: {answer}")
+            : [.. answer.Split(' ').Select(number => double.Parse(number, System.Globalization.CultureInfo.InvariantCulture))];
+    }
+
     /// <summary>Reads a line of its stdout.</summary>
     internal string ReadLine() => _process.StandardOutput.ReadLine() ?? throw Ended();
 

@@ -8,7 +8,7 @@ namespace Archipelago.Experiments.Processes;
 internal static class Fio
 {
     /// <summary>
-    /// The figures of a run: rate (I/Os per second), p50 and p99 (ns), cpuBench (seconds per million). The arguments name engine,
+    /// The figures of a run: rate (I/Os per second), seconds (with a flush at the end, if asked for), p50 and p99 (ns), cpuBench (seconds per million). The arguments name engine,
     /// target, --rw and depth.
     /// </summary>
     internal static Figures Run(TimeSpan length, int core, params IEnumerable<string> arguments)
@@ -32,6 +32,7 @@ internal static class Fio
         {
             ["rate"] = side.GetProperty("iops").GetDouble(),
             ["requests"] = requests,
+            ["seconds"] = job.GetProperty("job_runtime").GetDouble() / 1000,
             ["p50"] = percentiles.GetProperty("50.000000").GetDouble(),
             ["p99"] = percentiles.GetProperty("99.000000").GetDouble(),
             ["cpuBench"] = cpu * 1e6 / requests,

@@ -53,6 +53,14 @@ internal sealed class RadosCluster : IDisposable
         return path;
     }
 
+    /// <summary>Writes a configuration for librbd without a cache.</summary>
+    internal string RbdConfWithoutCache()
+    {
+        string path = Path.Combine(_directory, "rbd-none.conf");
+        File.WriteAllText(path, File.ReadAllText(Conf) + "\n[client]\nrbd_cache = false\n");
+        return path;
+    }
+
     public void Dispose()
     {
         using var process = Process.Start(new ProcessStartInfo("bash", [_script, "stop", _directory]))!;

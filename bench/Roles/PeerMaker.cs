@@ -14,6 +14,9 @@ namespace Archipelago.Experiments.Roles;
 /// <summary>Makes peers from settings "section.key=value", with the option tables of the peers themselves.</summary>
 internal static class PeerMaker
 {
+    /// <summary>vlmcd that asks no maps: for measuring what they cost.</summary>
+    internal const string DirectVlmcd = "vlmcd-direct";
+
     private static readonly OptionSpec<string> Socket = Option.Path("socket", "", "Unix socket.");
 
     private static readonly SectionSpec
@@ -42,7 +45,7 @@ internal static class PeerMaker
         "radosd" => RadosdSection,
         "cached" => CachedSection,
         "mapperd" => MapperdSection,
-        "vlmcd" => VlmcdSection,
+        "vlmcd" or DirectVlmcd => VlmcdSection,
         "nbd" => NbdSection,
         _ => throw new ArgumentException($"peer '{peer}': expected memd, filed, radosd, cached, mapperd, vlmcd or nbd"),
     };
@@ -60,8 +63,8 @@ internal static class PeerMaker
                 return new PeerPlan { Name = name, Peer = new CachedPeer(cached), Serves = "cache", Pages = cached.Pages + 512, KeepsCachePages = true };
             case "mapperd":
                 return new PeerPlan { Name = name, Peer = new MapperdPeer(MapperdOptions.From(section)), Serves = "maps", Pages = MapperdOptions.RecommendedPages };
-            case "vlmcd":
-                return new PeerPlan { Name = name, Peer = new VlmcdPeer(VlmcdOptions.From(section)), Serves = "volumes", Pages = VlmcdOptions.RecommendedPages };
+            case "vlmcd" or DirectVlmcd:
+                return new PeerPlan { Name = "vlmcd", Peer = new VlmcdPeer(VlmcdOptions.From(section), direct: name == DirectVlmcd), Serves = "volumes", Pages = VlmcdOptions.RecommendedPages };
             default:
                 var nbd = new NbdOptions { SocketPath = section.Get(Socket) };
                 return new PeerPlan { Name = name, Peer = new NbdPeer(nbd), Pages = nbd.Pages };

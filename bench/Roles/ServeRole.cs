@@ -11,7 +11,7 @@ namespace Archipelago.Experiments.Roles;
 /// <summary>
 /// A process that hosts peers on one reactor, pinned if wanted: <c>role serve SEGMENT CORE SPIN_US PEER,… [SECTION.KEY=VALUE …]</c>.
 /// It says "ready", then answers lines: "stats" with the CPU seconds of the process and the managed bytes that the reactor's
-/// thread has allocated; "volume NAME BYTES", which makes one, with its status; "stop" with "stopped" once all peers are at rest. At the end of its stdin it ends at once.
+/// thread has allocated; those of <see cref="VolumeCommands"/>; "stop" with "stopped" once all peers are at rest. At the end of its stdin it ends at once.
 /// </summary>
 internal static class ServeRole
 {
@@ -22,7 +22,8 @@ internal static class ServeRole
         using var logs = LoggingSetup.Create(new LogOptions { Level = LogLevel.Warning });
         using var segment = Segment.Join(directory);
         using var reactor = new Reactor(new ReactorOptions { MaximumSpin = TimeSpan.FromMicroseconds(spin) });
-        var maker = new VolumeMaker();
+        var user = new VolumeUser();
+        var commands = new VolumeCommands(reactor, plans, user);
         var host = new PeerHost(reactor, segment, logs.Factory);
         var thread = new Thread(() =>
         {
@@ -34,7 +35,7 @@ internal static class ServeRole
         On(reactor, async () =>
         {
             foreach (var plan in plans) await host.StartAsync(plan);
-            await host.StartAsync(new PeerPlan { Name = "maker", Peer = maker, Transient = true });
+            await host.StartAsync(user.Plan);
             return 0;
         });
         Console.WriteLine("ready");
@@ -47,9 +48,9 @@ internal static class ServeRole
                 continue;
             }
 
-            if (line.Split(' ') is ["volume", var name, var bytes])
+            if (commands.Answer(line) is { } answer)
             {
-                Console.WriteLine(On(reactor, () => maker.CreateAsync(name, long.Parse(bytes, CultureInfo.InvariantCulture))));
+                Console.WriteLine(answer);
                 continue;
             }
 

@@ -32,6 +32,9 @@ public sealed partial class MapperdPeer : Peer
     internal VolumeService Volumes => _volumes;
     internal string LastRefusal => _refusals.Last;
 
+    /// <summary>Removals of snapshots and volumes that go on in the background. For its reactor.</summary>
+    public int Removals => _volumes.Purges;
+
     /// <inheritdoc/>
     public override ValueTask StartAsync()
     {

@@ -32,6 +32,13 @@ public sealed class ImageTests : IDisposable
         _chain.Execute("qemu-img", "compare", raw, small).Good();
         Assert.True(new FileInfo(small).Length < 8 << 20);
         Assert.False(File.Exists(back + ".export"));
+
+        // A snapshot stays what it was, whatever comes later.
+        _chain.Run("volume", "snapshot", "one@then").Good();
+        _chain.Execute("qemu-io", "-f", "raw", "-c", "write -P 7 0 4k", "-c", "flush", _chain.Uri("one")).Good();
+        string then = Path.Combine(_chain.Root, "then.raw");
+        _chain.Run("volume", "export", "one@then", then, "--verify").Good();
+        Assert.Equal(File.ReadAllBytes(raw), File.ReadAllBytes(then));
         Assert.Empty(Directory.GetFiles(_chain.State, "import.*"));
     }
 

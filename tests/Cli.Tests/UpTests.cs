@@ -192,7 +192,7 @@ public sealed class UpTests : IDisposable
     {
         string slow = _chain.Write("slow.conf", "[up]\nfirst-volume = demo\n[memd]\nlatency = 1h\n[cached]\nsize = 32M\n[mapperd]\n[vlmcd]\n[nbd]\n");
         var up = _chain.Start("up", "--config", slow);
-        Assert.Contains("the store does not answer", _chain.Log, StringComparison.Ordinal);
+        _chain.WaitFor(() => _chain.Log.Contains("the store does not answer", StringComparison.Ordinal), "the word on the store");
         _chain.Run("down", "--discard-dirty").Good();
         up.WaitForExit();
     }

@@ -78,11 +78,11 @@ internal sealed partial class VolumeService
         var target = isFirst ? await Table.EnterAsync(to) : null;
         try
         {
+            // Background work goes by the name, and would give the lock back that whoever opens the new name has.
             return await ChangeAsync(name, async volume =>
             {
                 if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
                 if (volume.IsKept) throw Kept(name);
-                // Background work goes by the name, and would give the lock back that whoever opens the new name has.
                 if (volume.LockUsers > 1) throw Busy(name);
                 var root = volume.Root!;
                 target ??= await Table.EnterAsync(to);
