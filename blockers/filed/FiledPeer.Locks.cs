@@ -23,9 +23,10 @@ public sealed partial class FiledPeer
         uint flow = job.Request.Flow;
         if (flow >= _changing.Length) return Context.BadRequest();
         _changing[flow]++;
-        int status = 0;
+        int status;
         do
         {
+            status = 0;
             if (!_locks.Flows.Passes(flow)) status = await _locks.VerifyAsync(flow);
             job.NotAfter = _locks.Flows.PassesUntil(flow);
             if (status == 0) status = await Perform(job);

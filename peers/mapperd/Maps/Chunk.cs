@@ -15,6 +15,8 @@ internal sealed class Chunk
     internal byte[] Bytes { get; }
     /// <summary>Writes under way: it stays in memory meanwhile.</summary>
     internal int Pins { get; set; }
+    /// <summary>To be forgotten when it is not being changed any more.</summary>
+    internal bool IsStale { get; set; }
     /// <summary>For the list of chunks by last use.</summary>
     internal LinkedListNode<Chunk>? Use { get; set; }
 

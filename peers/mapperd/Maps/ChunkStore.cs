@@ -13,6 +13,8 @@ internal sealed class ChunkStore(ObjectIo io, long memory, ILogger log)
     private readonly Dictionary<(ulong Layer, int Index), Chunk> _chunks = [];
     private readonly Dictionary<(ulong Layer, int Index), Task<Chunk>> _loading = [];
     private readonly LinkedList<Chunk> _byUse = new();
+    /// <summary>Rises with all that is forgotten: what is read over it may be out of date.</summary>
+    private long _forgotten;
     private readonly int _most = (int)Math.Max(4, memory / MapGeometry.ChunkBytes);
 
     /// <summary>Chunks in memory.</summary>
@@ -59,35 +61,49 @@ internal sealed class ChunkStore(ObjectIo io, long memory, ILogger log)
         }
 
         chunk.Pins--;
+        if (chunk.IsStale) Forget(chunk.Layer, chunk.Index);
         if (status == 0) return;
         Forget(chunk.Layer, chunk.Index);
         throw Failed(chunk.Layer, chunk.Index, "written", status);
     }
 
+    /// <summary>Forgets a chunk, or, while it is being changed, as soon as that has ended.</summary>
     internal void Forget(ulong layer, int index)
     {
-        if (_chunks.Remove((layer, index), out var chunk)) _byUse.Remove(chunk.Use!);
+        _forgotten++;
+        if (!_chunks.TryGetValue((layer, index), out var chunk)) return;
+        if (chunk.Pins > 0) chunk.IsStale = true;
+        else Drop(chunk);
     }
 
-    /// <summary>Forgets what another host may have changed: chunks of a layer that a volume writes to.</summary>
+    /// <summary>Forgets what another host may change from now on, or have changed: chunks of a layer that a volume writes to. What is being read is not kept.</summary>
     internal void ForgetLayer(ulong layer)
     {
+        _forgotten++;
         foreach (var key in _chunks.Keys.Where(key => key.Layer == layer).ToArray()) Forget(key.Layer, key.Index);
+    }
+
+    /// <summary>Reads a chunk that another host may be changing: it is not kept.</summary>
+    internal async ValueTask<Chunk> ReadAsync(ulong layer, int index)
+    {
+        var bytes = new byte[MapGeometry.ChunkBytes];
+        var (status, missing) = await io.ReadAsync(LayerName.Chunk(layer, index), 0, bytes);
+        if (status != 0) throw Failed(layer, index, "read", status);
+        var chunk = Chunk.Read(layer, index, bytes);
+        if (chunk.DamagedSectors is var damaged and > 0)
+            log.LogError(
+                "map: object {Object} is {What}: the parts of volumes that it maps fail with EIO until it is restored from a copy",
+                System.Text.Encoding.ASCII.GetString(LayerName.Chunk(layer, index)), missing ? "missing" : $"damaged in {damaged} of {MapGeometry.ChunkSectors} sectors");
+        return chunk;
     }
 
     private async Task<Chunk> LoadAsync(ulong layer, int index)
     {
         try
         {
-            var bytes = new byte[MapGeometry.ChunkBytes];
-            var (status, missing) = await io.ReadAsync(LayerName.Chunk(layer, index), 0, bytes);
-            if (status != 0) throw Failed(layer, index, "read", status);
-            var chunk = Chunk.Read(layer, index, bytes);
-            if (chunk.DamagedSectors is var damaged and > 0)
-                log.LogError(
-                    "map: object {Object} is {What}: the parts of volumes that it maps fail with EIO until it is restored from a copy",
-                    System.Text.Encoding.ASCII.GetString(LayerName.Chunk(layer, index)), missing ? "missing" : $"damaged in {damaged} of {MapGeometry.ChunkSectors} sectors");
-            Keep(chunk);
+            long forgotten = _forgotten;
+            var chunk = await ReadAsync(layer, index);
+            if (forgotten == _forgotten) Keep(chunk);
             return chunk;
         }
         finally
@@ -96,15 +112,21 @@ internal sealed class ChunkStore(ObjectIo io, long memory, ILogger log)
         }
     }
 
+    private void Drop(Chunk chunk)
+    {
+        _chunks.Remove((chunk.Layer, chunk.Index));
+        _byUse.Remove(chunk.Use!);
+    }
+
     private void Keep(Chunk chunk)
     {
-        Forget(chunk.Layer, chunk.Index);
+        if (_chunks.TryGetValue((chunk.Layer, chunk.Index), out var old)) Drop(old);
         _chunks.Add((chunk.Layer, chunk.Index), chunk);
         chunk.Use = _byUse.AddFirst(chunk);
         for (var last = _byUse.Last; last != null && _byUse.Count > _most;)
         {
             var (oldest, before) = (last.Value, last.Previous);
-            if (oldest.Pins == 0 && oldest != chunk) Forget(oldest.Layer, oldest.Index);
+            if (oldest.Pins == 0 && oldest != chunk) Drop(oldest);
             last = before;
         }
     }

@@ -19,6 +19,8 @@ internal sealed class MapDirectory
 
     internal ulong Generation { get; }
     internal int Chunks { get; }
+    /// <summary>There is no such object: all of it is damaged.</summary>
+    internal bool IsMissing { get; private init; }
     internal MapEntry[] Words { get; }
 
     internal static byte[] ObjectOf(ulong volume, ulong generation) => Encoding.ASCII.GetBytes($"d.{volume:x16}.{generation:x16}");
@@ -27,9 +29,9 @@ internal sealed class MapDirectory
     internal static async ValueTask<MapDirectory> LoadAsync(ObjectIo io, ulong volume, ulong generation, int chunks)
     {
         var bytes = new byte[SectorsFor(chunks) * MapGeometry.SectorBytes];
-        var (status, _) = await io.ReadAsync(ObjectOf(volume, generation), 0, bytes);
+        var (status, missing) = await io.ReadAsync(ObjectOf(volume, generation), 0, bytes);
         if (status != 0) throw Failed(volume, generation, "read", status);
-        var directory = new MapDirectory(volume, generation, chunks, bytes);
+        var directory = new MapDirectory(volume, generation, chunks, bytes) { IsMissing = missing };
         for (int chunk = 0; chunk < chunks; chunk++)
         {
             var sector = directory.SectorOf(chunk / MapGeometry.SectorEntries);

@@ -5,7 +5,10 @@ using Archipelago.Runtime;
 namespace Archipelago.Mapperd.Maps;
 
 /// <summary>Looks up entries of a version, head or snapshot.</summary>
-internal sealed class VersionMap(MapDirectory directory, ChunkStore chunks)
+/// <param name="directory">Its directory.</param>
+/// <param name="chunks">All chunks.</param>
+/// <param name="unkept">Layer that another host may be writing to, 0 for none.</param>
+internal sealed class VersionMap(MapDirectory directory, ChunkStore chunks, ulong unkept = 0)
 {
     internal MapDirectory Directory => directory;
 
@@ -16,13 +19,21 @@ internal sealed class VersionMap(MapDirectory directory, ChunkStore chunks)
         int chunk = (int)(index / MapGeometry.ChunkEntries);
         var word = directory.Words[chunk];
         if (word.IsDamaged || !word.IsPresent) return word;
-        return (await chunks.GetAsync(word.Layer, chunk))[(int)(index % MapGeometry.ChunkEntries)];
+        return (await GetAsync(word.Layer, chunk))[(int)(index % MapGeometry.ChunkEntries)];
     }
 
     /// <summary>The chunk with the entries of objects from <paramref name="chunk"/> × 7,936 on; null where they are all like the directory's word.</summary>
     internal async ValueTask<Chunk?> ChunkAsync(int chunk)
     {
         var word = directory.Words[chunk];
-        return word.IsDamaged || !word.IsPresent ? null : await chunks.GetAsync(word.Layer, chunk);
+        return word.IsDamaged || !word.IsPresent ? null : await GetAsync(word.Layer, chunk);
     }
+
+    /// <summary>The same for who does not hold the lock: another host may change chunks of <paramref name="layer"/>, so they are read anew each time.</summary>
+    internal VersionMap Unlocked(ulong layer) => new(directory, chunks, layer);
+
+    /// <summary>The same for who holds the lock.</summary>
+    internal VersionMap Locked() => new(directory, chunks);
+
+    private ValueTask<Chunk> GetAsync(ulong layer, int chunk) => layer == unkept ? chunks.ReadAsync(layer, chunk) : chunks.GetAsync(layer, chunk);
 }

@@ -18,7 +18,11 @@ internal sealed class Volume(string name, IReactor reactor)
     /// <summary>Operations that hold a reference; at 0 the volume may be forgotten.</summary>
     internal int Users { get; set; }
 
-    internal bool IsLoaded => Root != null;
+    internal bool IsLoaded => Root != null && !IsReloading;
+    /// <summary>It is being read: what is here may be of two times.</summary>
+    internal bool IsReloading { get; set; }
+    /// <summary>Sectors of snapshots that were never committed: a later one may have their number.</summary>
+    internal List<int> Leftovers { get; } = [];
     internal VolumeRoot? Root { get; private set; }
     /// <summary>The root as the store holds it: what the next compare-and-swap expects.</summary>
     internal byte[] RootSector { get; private set; } = [];
@@ -74,7 +78,7 @@ internal sealed class Volume(string name, IReactor reactor)
     internal Volume AsSeen(IReactor by)
     {
         var seen = new Volume(Name, by) { Flow = Flow, IsOpen = IsOpen };
-        seen.Load(Root!, RootSector, Head);
+        seen.Load(Root!, RootSector, Head.Unlocked(Root!.Layer));
         seen.Slots.AddRange(Slots);
         foreach (var (slot, fault) in Faults) seen.Faults.Add(slot, fault);
         return seen;
@@ -97,6 +101,7 @@ internal sealed class Volume(string name, IReactor reactor)
         Root = null;
         Slots.Clear();
         Faults.Clear();
+        Leftovers.Clear();
         Head = null!;
     }
 }

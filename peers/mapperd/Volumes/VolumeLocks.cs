@@ -63,10 +63,29 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     });
 
     /// <summary>Everything of the volume is stable, and the lock is free for others, when this is done.</summary>
-    internal Task ReleaseAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>
+    internal async Task ReleaseAsync(Volume volume, ulong id)
+    {
+        // Not under the lock's gate: it may take long, and the lease is renewed meanwhile.
+        await FlushAsync(volume);
+        await ReleaseStableAsync(volume, id);
+    }
+
+    /// <summary>Its user has closed it, and all that he was answered is stable; others here need the lock yet.</summary>
+    internal async ValueTask EndOpenAsync(Volume volume)
+    {
+        await FlushAsync(volume);
+        Mark(volume.Flow, 0);
+    }
+
+    private async ValueTask FlushAsync(Volume volume)
     {
         int status = await data.FlushAsync(volume.Flow);
         if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: not closed, the flush failed: {Errno.Describe(status)}");
+    }
+
+    private Task<bool> ReleaseStableAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>
+    {
+        int status = 0;
         uint openBy = OpenBy(volume.Flow);
         Tell(volume.Flow, 0, Epoch(volume.Flow));
         Mark(volume.Flow, 0);

@@ -76,7 +76,7 @@ internal sealed partial class VolumeService
             // What is being deleted may be half gone: the rest goes with it.
             bool whole = root.IsDeleted || await references.AddAsync(seen.Head, MapGeometry.ObjectsFor(root.Size, root.ObjectSize));
             foreach (var snapshot in seen.Snapshots)
-                whole &= await references.AddAsync(await _store.MapOfAsync(root, snapshot), MapGeometry.ObjectsFor(snapshot.Size, root.ObjectSize)) || root.IsDeleted || snapshot.State == SnapshotState.Deleting;
+                whole &= await references.AddAsync(await _store.MapOfAsync(root, snapshot), MapGeometry.ObjectsFor(snapshot.Size, root.ObjectSize)) || root.IsDeleted || snapshot.State != SnapshotState.Live;
             if (!whole) throw Hidden(root.Name, "a part of its map is damaged, see the log");
         }
 

@@ -18,7 +18,7 @@ internal sealed partial class VolumeService
     {
         while (true)
         {
-            if (volume.IsRebuilding) await _context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
+            if (volume.IsRebuilding || volume.IsReloading) await _context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
             else if (volume.Copies.TryGetValue(index, out var running)) await running;
             else break;
         }

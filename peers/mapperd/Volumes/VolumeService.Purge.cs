@@ -117,10 +117,10 @@ internal sealed partial class VolumeService
             {
                 volume.IsPurging = false;
                 if (isDone) await RemoveAsync(volume, victim);
-                await UnlockAsync(volume, orThrow: false);
             }
             finally
             {
+                await UnlockAsync(volume, orThrow: false);
                 Table.Leave(volume);
             }
         }

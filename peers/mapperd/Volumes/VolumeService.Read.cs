@@ -26,8 +26,6 @@ internal sealed partial class VolumeService
     internal async Task<VersionMap> MapOfAsync(VolumeName name)
     {
         var volume = await LookAsync(name.Volume);
-        // What another host changes in place must not be what was read of it before.
-        if (name.Snapshot == null && !volume.IsLocked) _store.Chunks.ForgetLayer(volume.Root!.Layer);
         return name.Snapshot == null ? volume.Head : await CachedMapAsync(volume.Root!, volume.Find(name.Snapshot) ?? throw NoSnapshot(name));
     }
 

@@ -181,6 +181,8 @@ internal sealed partial class VolumeService
             if (IsStopping) return false;
         }
 
+        // What an unfinished removal of a snapshot had been compared with is not what it is compared with here.
+        ForgetCursors(id);
         if (await _store.TryLoadAsync(volume, id))
         {
             var root = volume.Root!;

@@ -78,11 +78,11 @@ internal sealed partial class VolumeService
         var target = isFirst ? await Table.EnterAsync(to) : null;
         try
         {
+            // Background work goes by the name, and would give the lock back that whoever opens the new name has.
             return await ChangeAsync(name, async volume =>
             {
                 if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
                 if (volume.IsKept) throw Kept(name);
-                // Background work goes by the name, and would give the lock back that whoever opens the new name has.
                 if (volume.LockUsers > 1) throw Busy(name);
                 var root = volume.Root!;
                 target ??= await Table.EnterAsync(to);
@@ -144,6 +144,8 @@ internal sealed partial class VolumeService
     {
         if (snapshots.Count == 0) return;
         var entries = await Catalogue.ReadAsync();
+        if (Catalogue.Damaged.Count > 0)
+            throw new ErrnoException(Errno.EIO, $"volume {root.Name}: nobody knows whether its snapshots have clones, for {Catalogue.Damaged[0]}; restore that object from a copy first");
         foreach (var snapshot in snapshots)
         {
             var clones = entries.Where(entry => entry.Record.BaseVolume == root.Id && entry.Record.BaseSnapshot == snapshot.Number && entry.Record.State != RecordState.Deleting).ToArray();
@@ -163,6 +165,6 @@ internal sealed partial class VolumeService
         _locks.Leave(volume, volume.LockedId);
         volume.IsKept = false;
         volume.LockUsers = 0;
-        volume.Unload();
+        _store.Unload(volume);
     }
 }

@@ -34,6 +34,7 @@ internal sealed partial class VolumeService
         {
             var root = volume.Root!;
             if (IsDone(root, identity)) return root;
+            if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
             var to = volume.Find(snapshot) ?? throw NoSnapshot(new VolumeName(name, snapshot));
             var map = await _store.MapOfAsync(root, to);
             var directory = MapDirectory.Make(root.Id, NewId(), map.Directory.Chunks, map.Directory, root.Layer);
@@ -135,6 +136,8 @@ internal sealed partial class VolumeService
 
         await _store.CommitAsync(volume, root);
         volume.SetHead(new VersionMap(directory, _store.Chunks));
+        // A purge that goes on would compare with what was the head.
+        ForgetCursors(root.Id);
         if (kept == null) await ForgetAsync(MapDirectory.ObjectOf(root.Id, old));
     }
 

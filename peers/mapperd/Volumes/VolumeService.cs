@@ -83,6 +83,8 @@ internal sealed partial class VolumeService
             volume.IsOpen = false;
             try
             {
+                // Who removes a snapshot of it may need the lock for a long time yet; what was written is stable now.
+                if (volume.LockUsers > 1) await _locks.EndOpenAsync(volume);
                 await UnlockAsync(volume, orThrow: true);
             }
             catch (ErrnoException)
@@ -132,8 +134,6 @@ internal sealed partial class VolumeService
         if (Table.Find(name) is { IsLocked: true, IsLoaded: true } known) return known.AsSeen(_context.Reactor);
         var seen = new Volume(name, _context.Reactor);
         await _store.LoadAsync(seen);
-        // Another host may have changed them since they were read.
-        _store.Chunks.ForgetLayer(seen.Root!.Layer);
         return seen;
     }
 
@@ -213,6 +213,19 @@ internal sealed partial class VolumeService
     {
         // What is written under the map as it was is not in what is read meanwhile.
         while (volume.Copies.Count > 0 || volume.Writer is { IsIdle: false }) await _context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
+        volume.IsReloading = true;
+        try
+        {
+            await ReloadAloneAsync(volume);
+        }
+        finally
+        {
+            volume.IsReloading = false;
+        }
+    }
+
+    private async ValueTask ReloadAloneAsync(Volume volume)
+    {
         await _store.LoadAsync(volume);
         ulong id = volume.Root!.Id;
         bool wasOpen = _locks.IsMarkedOpen(Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes), id);
@@ -221,7 +234,8 @@ internal sealed partial class VolumeService
         {
             // Whoever had it until now may have changed it since it was read.
             await _store.LoadAsync(volume);
-            _store.Chunks.ForgetLayer(volume.Root.Layer);
+            volume.SetHead(volume.Head.Locked());
+            foreach (int slot in volume.Leftovers.ToArray()) await _store.PutSnapshotAsync(volume, slot, null);
             if (volume.Root.Epoch != epoch) await _store.CommitAsync(volume, volume.Root with { Epoch = epoch });
             volume.Writer = new EntryWriter(volume, _store);
             volume.LockedId = id;
@@ -246,7 +260,7 @@ internal sealed partial class VolumeService
         if (orThrow) await _locks.ReleaseAsync(volume, volume.LockedId);
         else await GiveBackAsync(volume, volume.LockedId);
         volume.LockUsers = 0;
-        volume.Unload();
+        _store.Unload(volume);
     }
 
     private async ValueTask GiveBackAsync(Volume volume, ulong id)

@@ -36,7 +36,7 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
         ulong id = NameRecord.Read(await ReadSectorAsync(VolumeName.ObjectOf(volume.Name), $"volume {volume.Name}"), volume.Name);
         if (id == 0 || !await TryLoadAsync(volume, id) || volume.Root!.IsDeleted || volume.Root.Name != volume.Name)
         {
-            volume.Unload();
+            Unload(volume);
             throw new ErrnoException(Errno.ENOENT, $"there is no volume {volume.Name}");
         }
     }
@@ -44,14 +44,33 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
     /// <summary>Loads a volume by its id, whatever its state; false if it has no root.</summary>
     internal async ValueTask<bool> TryLoadAsync(Volume volume, ulong id)
     {
+        VolumeRoot? before = null;
+        while (true)
+        {
+            Unload(volume);
+            var sector = await ReadSectorAsync(VolumeRoot.ObjectOf(id), $"volume {volume.Name}");
+            if (Sector.IsZero(sector)) return false;
+            var root = VolumeRoot.Read(sector, id);
+            await ReadSnapshotsAsync(volume, root);
+            int count = MapGeometry.ChunksFor(MapGeometry.ObjectsFor(root.Size, root.ObjectSize));
+            var directory = await MapDirectory.LoadAsync(meta, id, root.Generation, count);
+            // Another host may have made a new one, and deleted this, since the root was read.
+            if (directory.IsMissing && before?.Generation != root.Generation)
+            {
+                before = root;
+                continue;
+            }
+
+            volume.Load(root, sector, new VersionMap(directory, chunks, root.Layer));
+            return true;
+        }
+    }
+
+    /// <summary>Forgets a volume: who has its lock next may change all that is not frozen.</summary>
+    internal void Unload(Volume volume)
+    {
+        if (volume.Root is { } root) chunks.ForgetLayer(root.Layer);
         volume.Unload();
-        var sector = await ReadSectorAsync(VolumeRoot.ObjectOf(id), $"volume {volume.Name}");
-        if (Sector.IsZero(sector)) return false;
-        var root = VolumeRoot.Read(sector, id);
-        await ReadSnapshotsAsync(volume, root);
-        int count = MapGeometry.ChunksFor(MapGeometry.ObjectsFor(root.Size, root.ObjectSize));
-        volume.Load(root, sector, new VersionMap(await MapDirectory.LoadAsync(meta, id, root.Generation, count), chunks));
-        return true;
     }
 
     /// <summary>The map of a snapshot.</summary>
@@ -76,7 +95,7 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
             return;
         }
 
-        volume.Unload();
+        Unload(volume);
         throw status == Errno.EILSEQ
             ? new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: another host has changed it, although this one had its lock; close it here, and open it again")
             : new ErrnoException(status, $"volume {volume.Name}: its header, object v.{root.Id:x16}, cannot be written: {Errno.Describe(status)}");
@@ -89,7 +108,7 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
             VolumeRoot.ObjectOf(volume.Root!.Id), (ulong)(slot + 1) * Sector.Bytes, record?.ToSector() ?? new byte[Sector.Bytes], volume.Flow);
         if (status != 0)
         {
-            volume.Unload();
+            Unload(volume);
             throw new ErrnoException(status, $"volume {volume.Name}: the record of a snapshot cannot be written: {Errno.Describe(status)}");
         }
 
@@ -133,6 +152,7 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
 
             // What was never committed is a free place.
             volume.Slots.Add(record?.Number < root.NextSnapshot ? record : null);
+            if (record?.Number >= root.NextSnapshot) volume.Leftovers.Add(slot);
         }
     }
 }
