@@ -64,9 +64,8 @@ internal sealed class Sweep(VolumeService volumes, Inventory found, References r
             if (await volumes.Store.ReadRootAsync(ofVolume.Key) is not { IsDeleted: false } root) continue;
             bool had = await volumes.WithLockAsync(root.Name, async locked =>
             {
-                if (locked.Root?.Id != ofVolume.Key) return;
                 foreach (var (id, generation) in ofVolume)
-                    if (!locked.IsRebuilding && locked.Root.Generation != generation && !locked.Snapshots.Any(snapshot => snapshot.Generation == generation))
+                    if (locked.Root?.Id == ofVolume.Key && !locked.IsRebuilding && !locked.IsReloading && locked.Root.Generation != generation && !locked.Snapshots.Any(snapshot => snapshot.Generation == generation))
                         await DeleteAsync(MapDirectory.ObjectOf(id, generation), isData: false);
             });
             if (!had && ofVolume.Count() > 1) _skipped.Add($"directories of volume {root.Name}: it is open on another host; collect there");

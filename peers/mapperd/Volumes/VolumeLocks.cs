@@ -130,6 +130,16 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         return true;
     });
 
+    /// <summary>Says for all that is held without a volume that this host lives: what is removed may take longer than a lease.</summary>
+    internal async Task RenewHoldsAsync()
+    {
+        foreach (ulong id in _held.Where(held => held.Value is { Holds: > 0, ByVolume: false }).Select(held => held.Key).ToArray())
+        {
+            int status = await OneAtATimeAsync(id, async held => held is { Holds: > 0, ByVolume: false } ? (await TakeAsync(meta.Flow, id)).Status : 0);
+            if (status != 0) context.Log.LogWarning("lock {Lock} cannot be renewed: {Error}", Encoding.ASCII.GetString(ObjectOf(id)), Errno.Describe(status));
+        }
+    }
+
     /// <summary>Ends <see cref="HoldAsync"/> of a lock that does not exist any more, with its volume.</summary>
     internal void Forget(ulong id) => _held.Remove(id);
 

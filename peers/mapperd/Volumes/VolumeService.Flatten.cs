@@ -80,6 +80,13 @@ internal sealed partial class VolumeService
                 Progress[volume.Name] = (index, objects);
                 try
                 {
+                    // Lost, or of a state that is not known.
+                    if (!volume.IsLoaded)
+                    {
+                        error = Errno.EAGAIN;
+                        break;
+                    }
+
                     var entry = await volume.Head.FindAsync(index);
                     if (entry.IsDamaged) error = Errno.EIO;
                     else if (entry.Layer == (await from.FindAsync(index)).Layer && await TakeAsync(volume, index, drop: false) is (var status and not 0, _)) error = status;

@@ -111,7 +111,7 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(name);
         try
         {
-            if (!volume.IsLocked || !volume.IsLoaded || await _locks.RenewAsync(volume, volume.LockedId) != Errno.EBUSY) return;
+            if (!volume.IsLocked || await _locks.RenewAsync(volume, volume.LockedId) != Errno.EBUSY) return;
             TellLoss(name);
             await _locks.LoseAsync(name, volume.Flow);
             volume.IsOpen = false;
@@ -134,19 +134,20 @@ internal sealed partial class VolumeService
     /// <summary>Says for all volumes that are open here that this host lives.</summary>
     internal async Task RenewAsync()
     {
-        foreach (var volume in Table.All.Where(volume => volume is { IsLocked: true, IsLoaded: true }).ToArray())
+        foreach (var volume in Table.All.Where(volume => volume.IsLocked).ToArray())
         {
             // An earlier one may have taken its time.
-            if (!volume.IsLocked || !volume.IsLoaded) continue;
+            if (!volume.IsLocked) continue;
             int status = await _locks.RenewAsync(volume, volume.LockedId);
             if (status == Errno.EBUSY) await LoseAsync(volume.Name);
             else TellRenewal(volume.Name, status);
         }
 
+        await _locks.RenewHoldsAsync();
         // Users of a predecessor that need nothing of the map may ask for nothing for a long time.
         foreach (var (name, flow, id) in _locks.AllMarkedOpen())
         {
-            if (Table.Find(name) is { IsLocked: true, IsLoaded: true }) continue;
+            if (Table.Find(name) is { IsLocked: true }) continue;
             int status = await _locks.RenewAsync(name, flow, id);
             if (status == Errno.EBUSY) TellLoss(name);
             else TellRenewal(name, status);

@@ -50,6 +50,7 @@ internal sealed partial class VolumeService
         try
         {
             bool first = volume.Openers.Total == 0;
+            if (volume is { IsLoaded: true, IsReadOnly: false } && IsLost(volume.Flow)) await EndLossAsync(volume, first);
             await LoadAsync(volume, standby);
             // A new user has not shown yet that it flushes; one beside it has no say in that.
             if (first) ResetFlushed(volume.Flow);
@@ -61,6 +62,28 @@ internal sealed partial class VolumeService
             Table.Leave(volume);
         }
     }
+
+    /// <summary>Another host has taken the volume: who has it open here cannot write to it any more, and nobody opens it beside him.</summary>
+    private async ValueTask EndLossAsync(Volume volume, bool isUnused)
+    {
+        if (!isUnused)
+            throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: another host has taken it from those who have it open here; end them (`archipelago volume close {volume.Name}`), then open it again");
+        await volume.HoldAsync();
+        try
+        {
+            await GiveBackAsync(volume);
+        }
+        catch (ErrnoException told) when (told.Errno == Errno.ESTALE)
+        {
+            // That is what is known already.
+        }
+        finally
+        {
+            volume.Release();
+        }
+    }
+
+    private unsafe bool IsLost(uint flow) => _context.Segment.FlowAt(flow) is var entry && entry != null && entry->OpenBy == Xseg.Layout.FlowEntry.Lost;
 
     /// <summary>
     /// Loads a volume for a data request of <paramref name="flow"/>: its gateway had opened it before this process, a successor, began.
