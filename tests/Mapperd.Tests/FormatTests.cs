@@ -10,8 +10,23 @@ public class FormatTests
 {
     private static readonly VolumeRoot Root = new()
     {
-        Id = 0x0123456789abcdef, Name = "disk", Size = 1 << 20, ObjectSize = 16384, Layer = 7, Generation = 8, Parent = 2, NextSnapshot = 3, Slots = 4, BaseVolume = 5,
-        BaseSnapshot = 6, Epoch = 9, Sequence = 10, Created = 11, CreatedBy = new UInt128(1, 2), ChangedBy = new UInt128(3, 4), IsDeleted = true,
+        Id = 0x0123456789abcdef,
+        Name = "disk",
+        Size = 1 << 20,
+        ObjectSize = 16384,
+        Layer = 7,
+        Generation = 8,
+        Parent = 2,
+        NextSnapshot = 3,
+        Slots = 4,
+        BaseVolume = 5,
+        BaseSnapshot = 6,
+        Epoch = 9,
+        Sequence = 10,
+        Created = 11,
+        CreatedBy = new UInt128(1, 2),
+        ChangedBy = new UInt128(3, 4),
+        IsDeleted = true,
     };
 
     private static readonly SnapshotRecord Snapshot = new() { State = SnapshotState.Live, Number = 5, Parent = 4, Generation = 6, Size = 1024, Layer = 7, Created = 8, Name = "s-1" };

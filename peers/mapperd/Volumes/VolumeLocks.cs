@@ -70,6 +70,9 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         await ReleaseStableAsync(volume, id);
     }
 
+    /// <summary>Gives back what a predecessor may have left; nothing happens if the lock is free, another's, or needed here.</summary>
+    internal Task ReleaseLeftAsync(ulong id) => OneAtATimeAsync(id, async held => held is { Holds: 0, ByVolume: false } ? await GiveBackAsync(meta.Flow, id) : 0);
+
     /// <summary>Its user has closed it, and all that he was answered is stable; others here need the lock yet.</summary>
     internal async ValueTask EndOpenAsync(Volume volume)
     {

@@ -86,8 +86,18 @@ internal sealed partial class VolumeService
         if (volume.IsPurging) volume.LeftDuringPurge.Add(index);
         // Where a record of a snapshot is damaged nobody knows what it refers to.
         if (!volume.IsLoaded || volume.Faults.Count > 0) return;
-        // What one version shares with another it shares with all between them, so the one from which the head came tells for all.
-        if (await ParentOfAsync(volume, volume.Root!.Parent) is { } parent && (await FindIn(parent, index)) is var its && (its.IsDamaged || its.Layer == left.Layer)) return;
+        try
+        {
+            // What one version shares with another it shares with all between them, so the one from which the head came tells for all.
+            if (await ParentOfAsync(volume, volume.Root!.Parent) is { } parent && (await FindIn(parent, index)) is var its && (its.IsDamaged || its.Layer == left.Layer)) return;
+        }
+        catch (ErrnoException unknown)
+        {
+            // Nobody's write fails for that.
+            _context.Log.LogWarning("volume {Volume}: whether object {Index} of layer {Layer:x} is needed is not known: {Error}; it stays", volume.Name, index, left.Layer, unknown.Message);
+            return;
+        }
+
         var (status, _) = await _data.RunAsync(XsegOp.Delete, _data.Flow, LayerName.Data(left.Layer, index));
         if (status is not (0 or Errno.ENOENT))
             _context.Log.LogWarning("volume {Volume}: object {Index} of layer {Layer:x} is not needed any more and cannot be deleted: {Error}; `archipelago volume gc` removes it", volume.Name, index, left.Layer, Errno.Describe(status));

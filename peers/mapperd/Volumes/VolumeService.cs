@@ -78,7 +78,13 @@ internal sealed partial class VolumeService
         {
             if (!volume.IsOpen && await WasOpenAsync(volume)) await ResumeAsync(volume);
             if (!volume.IsOpen) _locks.ForgetLoss(Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes));
-            if (!volume.IsOpen && isReplay) return;
+            if (!volume.IsOpen && isReplay)
+            {
+                // Cut off between its end and the lock's: nobody else gives that back.
+                if (!volume.IsLocked && await _store.ResolveAsync(name) is var id and not 0) await _locks.ReleaseLeftAsync(id);
+                return;
+            }
+
             if (!volume.IsOpen) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here (any more): another host may have taken it over");
             volume.IsOpen = false;
             try

@@ -94,6 +94,13 @@ internal static class VolumeHosts
         v.Name, v.Size, v.ObjectSize, v.CreatedAt, open.Open.Where(o => o.Name == v.Name).Sum(o => o.Openers), v.State, v.Fault, v.Base,
         v.State == "deleting" ? [] : UrisOf(uris, v.Name))
     {
-        Id = v.Id, Objects = v.Objects, Snapshots = v.Snapshots, Lock = v.Lock, Removal = v.Removal, Flattening = v.Flattening, Parent = v.Parent, Epoch = v.Epoch,
+        Id = v.Id,
+        Objects = v.Objects,
+        Snapshots = v.Snapshots,
+        Lock = v.Lock,
+        Removal = v.Removal,
+        Flattening = v.Flattening,
+        Parent = v.Parent,
+        Epoch = v.Epoch,
     };
 }
