@@ -15,6 +15,10 @@ internal sealed class MapReader(PeerContext context)
     private static readonly TimeSpan Retry = TimeSpan.FromMilliseconds(1);
 
     private readonly Lender _lender = new(context);
+    /// <summary>Pages of the peer, at its start.</summary>
+    private readonly int _share = context.Port.Pages.Count;
+    /// <summary>Pages that are never lent: what mapperd reads and writes itself must not wait for slow readers.</summary>
+    private readonly int _reserve = context.Port.Pages.Count / 4;
 
     /// <summary>Entries of objects from <paramref name="first"/> on, 8 bytes each; zeros beyond the end.</summary>
     internal static async ValueTask<byte[]> EntriesAsync(VersionMap map, ulong first, int count)
@@ -59,7 +63,7 @@ internal sealed class MapReader(PeerContext context)
         request.Serviced = (ulong)bytes.Length;
         if (data.HasPages) return Fill(request, default, bytes.Span, start, pages) ? 0 : context.BadRequest();
         var lent = new Extent[filled];
-        while (filled <= _lender.Available)
+        while (filled + _reserve <= _share)
         {
             if (TryLend(request, lent, bytes.Span, start, pages) is var status and not Errno.EAGAIN) return status;
             await context.Reactor.Delay(Retry);
@@ -74,8 +78,15 @@ internal sealed class MapReader(PeerContext context)
     /// </summary>
     private int TryLend(in Request request, Extent[] lent, ReadOnlySpan<byte> bytes, int start, int pages)
     {
-        if (!_lender.TryTake(request.Flow, lent)) return Errno.EAGAIN;
+        if (!HasEnough(lent.Length) || !_lender.TryTake(request.Flow, lent)) return Errno.EAGAIN;
         return Fill(request, lent, bytes, start, pages) ? 0 : context.BadRequest();
+    }
+
+    private bool HasEnough(int pages)
+    {
+        var (free, limbo) = (context.Port.Pages, context.Port.Limbo);
+        if (free.Count < pages + _reserve && limbo.Drain() >= 0 && free.Count < pages + _reserve) limbo.DrainPastSlowReaders();
+        return free.Count >= pages + _reserve;
     }
 
     private unsafe bool Fill(in Request request, ReadOnlySpan<Extent> lent, ReadOnlySpan<byte> bytes, int start, int pages)
