@@ -137,6 +137,35 @@ public class DamageTests
     }
 
     [Fact]
+    public void While_a_record_of_the_catalogue_is_damaged_nothing_is_deleted_that_may_have_clones()
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
+        var world = Scenarios.Family(rig);
+        int slot = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.Catalogue.ReadAsync()).Single(entry => entry.Record.Name == "clone").Slot);
+        byte[] whole = [];
+        Damage(rig, "c.0000", (ulong)slot * 512, bytes =>
+        {
+            whole = [.. bytes];
+            Bytes.Of(7, 512).CopyTo(bytes, 0);
+        });
+        foreach (string name in new[] { "base@s1", "base@s2", "clone@c1", "lone@l1", "base", "clone", "lone" })
+        {
+            Assert.True(Errno.EIO == rig.Do(XsegOp.Delete, name, flags: RequestFlags.Force).Status, name);
+            Assert.Contains("catalogue", world.Refusals());
+        }
+
+        rig.UntilIdle();
+        // Restored from a copy, all is there, and can be deleted.
+        Damage(rig, "c.0000", (ulong)slot * 512, bytes => whole.CopyTo(bytes, 0));
+        rig.UntilIdle();
+        world.Verify();
+        Assert.Equal(0, world.Collect(dryRun: true).Unreferenced);
+        world.Run(Op.Delete("base@s2"));
+        world.Run(Op.Delete("base@s1"));
+        world.DeleteAll();
+    }
+
+    [Fact]
     public void While_the_store_fails_everything_is_an_error_and_then_it_is_there()
     {
         using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
