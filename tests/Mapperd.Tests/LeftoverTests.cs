@@ -98,4 +98,35 @@ public class LeftoverTests
         Assert.Equal(0, world.Collect(dryRun: true).Unreferenced);
         world.DeleteAll();
     }
+
+    [Fact]
+    public void The_collector_goes_on_when_a_snapshot_is_removed_whose_map_it_is_about_to_read()
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
+        var world = Scenarios.Family(rig);
+        rig.UntilIdle();
+        string directory = rig.MapperdNode.Run(async () =>
+        {
+            var seen = await rig.Mapperd.Volumes.LookAsync("base");
+            return $"d.{seen.Root!.Id:x16}.{seen.Find("s2")!.Generation:x16}";
+        });
+        bool isFirst = true;
+        rig.OnStore(() => rig.Cut.Stop = request => request.Op == XsegOp.Read && request.Target.SequenceEqual(System.Text.Encoding.ASCII.GetBytes(directory)) && isFirst && !(isFirst = false));
+        var collect = rig.MapperdNode.Begin(() => rig.Mapperd.Volumes.CollectAsync(dryRun: false));
+        rig.Store.Until(() => rig.Cut.Stopped > 0 || collect.IsCompleted, "the map is not read");
+        Assert.False(collect.IsCompleted);
+        world.Run(Op.Delete("base@s2"));
+        // The collector counts as background work itself.
+        rig.MapperdNode.Until(() => rig.Mapperd.Volumes.Purges == 1, "the snapshot is not removed");
+        Assert.DoesNotContain(directory, rig.Objects());
+        rig.OnStore(() =>
+        {
+            rig.Cut.Go();
+            return true;
+        });
+        rig.MapperdNode.Run(() => collect);
+        world.Verify();
+        Assert.Equal(0, world.Collect(dryRun: true).Unreferenced);
+        world.DeleteAll();
+    }
 }
