@@ -137,6 +137,76 @@ public class DamageTests
     }
 
     [Fact]
+    public void While_a_record_of_the_catalogue_is_damaged_nothing_is_deleted_that_may_have_clones()
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
+        var world = Scenarios.Family(rig);
+        int slot = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.Catalogue.ReadAsync()).Single(entry => entry.Record.Name == "clone").Slot);
+        byte[] whole = [];
+        Damage(rig, "c.0000", (ulong)slot * 512, bytes =>
+        {
+            whole = [.. bytes];
+            Bytes.Of(7, 512).CopyTo(bytes, 0);
+        });
+        foreach (string name in new[] { "base@s1", "base@s2", "clone@c1", "lone@l1", "base", "clone", "lone" })
+        {
+            Assert.True(Errno.EIO == rig.Do(XsegOp.Delete, name, flags: RequestFlags.Force).Status, name);
+            Assert.Contains("catalogue", world.Refusals());
+        }
+
+        rig.UntilIdle();
+        // Restored from a copy, all is there, and can be deleted.
+        Damage(rig, "c.0000", (ulong)slot * 512, bytes => whole.CopyTo(bytes, 0));
+        rig.UntilIdle();
+        world.Verify();
+        Assert.Equal(0, world.Collect(dryRun: true).Unreferenced);
+        world.Run(Op.Delete("base@s2"));
+        world.Run(Op.Delete("base@s1"));
+        world.DeleteAll();
+    }
+
+    /// <summary>Of what is being removed the map may be half gone; what shares its chunks is not.</summary>
+    [Fact]
+    public void A_damaged_chunk_that_a_snapshot_shares_with_one_that_is_being_deleted_stops_the_collector()
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
+        const int Size = Archipelago.Maps.MapGeometry.ChunkEntries * O;
+        Assert.Equal(0, rig.Do(XsegOp.Create, "disk", length: Size).Status);
+        byte[] Write(int seed)
+        {
+            uint flow = rig.Open("disk");
+            byte[] data = Bytes.Of(seed, 2 * O);
+            Assert.Equal(0, rig.Write("disk", flow, 0, data).Status);
+            Assert.Equal(0, rig.Do(XsegOp.Close, "disk").Status);
+            return data;
+        }
+
+        Write(1);
+        Assert.Equal(0, rig.Do(XsegOp.Snapshot, "disk", source: "s1").Status);
+        byte[] kept = Write(2);
+        string chunk = Name(rig, 'm');
+        foreach (string name in new[] { "s2", "s3" }) Assert.Equal(0, rig.Do(XsegOp.Snapshot, "disk", source: name).Status);
+        Assert.Equal(0, rig.Do(XsegOp.Rollback, "disk", source: "s2").Status);
+        rig.UntilIdle();
+        Write(3);
+        // Two have come from it: it keeps its place.
+        Assert.Equal(0, rig.Do(XsegOp.Delete, "disk@s2").Status);
+        rig.UntilIdle();
+        byte[] whole = [];
+        Damage(rig, chunk, 0, bytes =>
+        {
+            whole = [.. bytes];
+            bytes[100] ^= 1;
+        });
+        Assert.Equal(Errno.EUCLEAN, Assert.Throws<ErrnoException>(() => Unwrap(() => new World(rig).Collect())).Errno);
+        Damage(rig, chunk, 0, bytes => whole.CopyTo(bytes, 0));
+        uint view = rig.Open("disk@s3", RequestFlags.ReadOnly);
+        var read = rig.Read("disk@s3", view, 0, 2 * O);
+        Assert.Equal(0, read.Status);
+        Assert.Equal(kept, read.Data);
+    }
+
+    [Fact]
     public void While_the_store_fails_everything_is_an_error_and_then_it_is_there()
     {
         using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });

@@ -71,6 +71,8 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
 
     /// <summary>Says of a request whether it is held until <see cref="Go"/>; it is carried out then.</summary>
     internal Func<Request, bool>? Stop { get; set; }
+    /// <summary>What <see cref="Stop"/> holds is carried out at once, and answered late.</summary>
+    internal bool StopsAnswers { get; set; }
     /// <summary>Requests that <see cref="Stop"/> holds.</summary>
     internal int Stopped => _stopped.Count;
 
@@ -87,9 +89,11 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
     private async ValueTask<int> StopOne(Request request)
     {
         var turn = new Completion<bool>();
+        bool isDone = StopsAnswers;
+        int status = isDone ? await memd.HandleAsync(request) : 0;
         _stopped.Add(turn);
         await turn.Task;
-        return await memd.HandleAsync(request);
+        return isDone ? status : await memd.HandleAsync(request);
     }
 
     /// <summary>A blocker that keeps no epochs gets some here.</summary>

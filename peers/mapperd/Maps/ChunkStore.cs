@@ -11,7 +11,7 @@ namespace Archipelago.Mapperd.Maps;
 internal sealed class ChunkStore(ObjectIo io, long memory, ILogger log)
 {
     private readonly Dictionary<(ulong Layer, int Index), Chunk> _chunks = [];
-    private readonly Dictionary<(ulong Layer, int Index), Task<Chunk>> _loading = [];
+    private readonly Dictionary<(ulong Layer, int Index), (long Forgotten, Task<Chunk> Task)> _loading = [];
     private readonly LinkedList<Chunk> _byUse = new();
     /// <summary>Rises with all that is forgotten: what is read over it may be out of date.</summary>
     private long _forgotten;
@@ -30,8 +30,12 @@ internal sealed class ChunkStore(ObjectIo io, long memory, ILogger log)
             return new ValueTask<Chunk>(chunk);
         }
 
-        if (!_loading.TryGetValue((layer, index), out var loading)) _loading.Add((layer, index), loading = LoadAsync(layer, index));
-        return new ValueTask<Chunk>(loading);
+        // What was forgotten since its reading began is read anew.
+        if (_loading.TryGetValue((layer, index), out var loading) && loading.Forgotten == _forgotten) return new ValueTask<Chunk>(loading.Task);
+        long forgotten = _forgotten;
+        var load = LoadAsync(layer, index, forgotten);
+        if (!load.IsCompleted) _loading[(layer, index)] = (forgotten, load);
+        return new ValueTask<Chunk>(load);
     }
 
     /// <summary>Writes a whole chunk, stable, by a request of <paramref name="flow"/>; then it is kept.</summary>
@@ -61,9 +65,9 @@ internal sealed class ChunkStore(ObjectIo io, long memory, ILogger log)
         }
 
         chunk.Pins--;
-        if (chunk.IsStale) Forget(chunk.Layer, chunk.Index);
+        // If it was not kept, who loaded it meanwhile may have the old one.
+        if (status != 0 || chunk.IsStale || _chunks.GetValueOrDefault((chunk.Layer, chunk.Index)) != chunk) Forget(chunk.Layer, chunk.Index);
         if (status == 0) return;
-        Forget(chunk.Layer, chunk.Index);
         throw Failed(chunk.Layer, chunk.Index, "written", status);
     }
 
@@ -97,18 +101,17 @@ internal sealed class ChunkStore(ObjectIo io, long memory, ILogger log)
         return chunk;
     }
 
-    private async Task<Chunk> LoadAsync(ulong layer, int index)
+    private async Task<Chunk> LoadAsync(ulong layer, int index, long forgotten)
     {
         try
         {
-            long forgotten = _forgotten;
             var chunk = await ReadAsync(layer, index);
             if (forgotten == _forgotten) Keep(chunk);
             return chunk;
         }
         finally
         {
-            _loading.Remove((layer, index));
+            if (_loading.TryGetValue((layer, index), out var loading) && loading.Forgotten == forgotten) _loading.Remove((layer, index));
         }
     }
 

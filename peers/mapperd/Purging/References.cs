@@ -32,7 +32,7 @@ internal sealed class References
 
             SetOf(_chunks, word.Layer).Add((ulong)chunk);
             // What clones share is read once; a shorter version refers to fewer of its objects.
-            if (count == MapGeometry.ChunkEntries && !_seen.Add((word.Layer, chunk))) continue;
+            if (count == MapGeometry.ChunkEntries && _seen.Contains((word.Layer, chunk))) continue;
             var entries = (await map.ChunkAsync(chunk))!;
             for (int at = 0; at < (int)count; at++)
             {
@@ -40,6 +40,9 @@ internal sealed class References
                 if (entry.IsDamaged) return false;
                 SetOf(_data, entry.Layer).Add(first + (ulong)at);
             }
+
+            // One that is damaged is that for all who share it.
+            if (count == MapGeometry.ChunkEntries) _seen.Add((word.Layer, chunk));
         }
 
         return true;

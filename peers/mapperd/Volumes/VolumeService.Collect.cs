@@ -62,25 +62,38 @@ internal sealed partial class VolumeService
         {
             if (IsStopping) throw new ErrnoException(Errno.ESHUTDOWN, "mapperd stops; nothing was removed");
             progress?.Invoke("reading maps", ++done);
-            var seen = new Volume(listed.TryGetValue(id, out var entry) ? entry.Record.Name : $"{id:x16}", _context.Reactor);
-            if (!await _store.TryLoadAsync(seen, id)) continue;
-            var root = seen.Root!;
-            if (!listed.ContainsKey(id) && !root.IsDeleted && NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(root.Name), root.Name), root.Name) == id)
+            string name = listed.TryGetValue(id, out var entry) ? entry.Record.Name : $"{id:x16}";
+            var seen = new Volume(name, _context.Reactor);
+            while (await _store.TryLoadAsync(seen, id) && !await MarkAsync(references, seen, isListed: entry != null))
             {
-                _context.Log.LogWarning("volume {Volume}: it was not in the catalogue, and is listed again", root.Name);
-                await ListAsync(root);
+                // A part of it may have been deleted while its map was read.
+                var before = seen;
+                seen = new Volume(name, _context.Reactor);
+                if (await _store.TryLoadAsync(seen, id) && seen.RootSector.AsSpan().SequenceEqual(before.RootSector) && seen.Slots.SequenceEqual(before.Slots))
+                    throw Hidden(seen.Root!.Name, "a part of its map is damaged, see the log");
             }
-
-            if (seen.Faults.Count > 0) throw Hidden(root.Name, seen.Faults.First().Value);
-            references.OwnLayers[root.Layer] = root.Name;
-            // What is being deleted may be half gone: the rest goes with it.
-            bool whole = root.IsDeleted || await references.AddAsync(seen.Head, MapGeometry.ObjectsFor(root.Size, root.ObjectSize));
-            foreach (var snapshot in seen.Snapshots)
-                whole &= await references.AddAsync(await _store.MapOfAsync(root, snapshot), MapGeometry.ObjectsFor(snapshot.Size, root.ObjectSize)) || root.IsDeleted || snapshot.State != SnapshotState.Live;
-            if (!whole) throw Hidden(root.Name, "a part of its map is damaged, see the log");
         }
 
         return references;
+    }
+
+    /// <summary>Adds what a volume refers to; false if a part of its map is damaged.</summary>
+    private async ValueTask<bool> MarkAsync(References references, Volume seen, bool isListed)
+    {
+        var root = seen.Root!;
+        if (!isListed && !root.IsDeleted && NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(root.Name), root.Name), root.Name) == root.Id)
+        {
+            _context.Log.LogWarning("volume {Volume}: it was not in the catalogue, and is listed again", root.Name);
+            await ListAsync(root);
+        }
+
+        if (seen.Faults.Count > 0) throw Hidden(root.Name, seen.Faults.First().Value);
+        references.OwnLayers[root.Layer] = root.Name;
+        // What is being deleted may be half gone: the rest goes with it.
+        bool whole = root.IsDeleted || await references.AddAsync(seen.Head, MapGeometry.ObjectsFor(root.Size, root.ObjectSize));
+        foreach (var snapshot in seen.Snapshots)
+            whole &= await references.AddAsync(await _store.MapOfAsync(root, snapshot), MapGeometry.ObjectsFor(snapshot.Size, root.ObjectSize)) || root.IsDeleted || snapshot.State != SnapshotState.Live;
+        return whole;
     }
 
     private static ErrnoException Hidden(string volume, string what) => new(
