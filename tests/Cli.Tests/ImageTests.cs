@@ -67,12 +67,16 @@ public sealed class ImageTests : IDisposable
     [Fact]
     public void An_interrupted_import_says_what_is_there_and_goes_on()
     {
-        Up("[memd]\nlatency = 30ms\n");
+        var up = Up("[memd]\nlatency = 30ms\n");
         string raw = Image("a.raw", full: true), notes = Path.Combine(_chain.State, "import.vol");
         using (var import = Process.Start(new ProcessStartInfo(Chain.Executable, ["volume", "import", raw, "vol", "--step", "1M", "--state", _chain.State]) { RedirectStandardError = true })!)
         {
             _chain.WaitFor(() => import.HasExited || (File.Exists(notes) && !File.ReadAllText(notes).Contains("\"done\": 0", StringComparison.Ordinal)), "the first part");
+            // It must not come to its end before it hears of it.
+            Chain.Signal(up, 19);
             Chain.Signal(import, 2);
+            Thread.Sleep(200);
+            Chain.Signal(up, 18);
             string told = import.StandardError.ReadToEnd();
             import.WaitForExit();
             Assert.Equal(1, import.ExitCode);
@@ -92,7 +96,7 @@ public sealed class ImageTests : IDisposable
         Assert.False(File.Exists(notes));
     }
 
-    private void Up(string store) => _chain.Start("up", "--config", _chain.Write("c.conf", store + Rest));
+    private Process Up(string store) => _chain.Start("up", "--config", _chain.Write("c.conf", store + Rest));
 
     /// <summary>24 MiB, of which 1 MiB and 64 KiB hold something, or all.</summary>
     private string Image(string name, bool full = false)
