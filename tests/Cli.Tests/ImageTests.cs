@@ -73,10 +73,10 @@ public sealed class ImageTests : IDisposable
         {
             _chain.WaitFor(() => import.HasExited || (File.Exists(notes) && !File.ReadAllText(notes).Contains("\"done\": 0", StringComparison.Ordinal)), "the first part");
             // It must not come to its end before it hears of it.
-            Chain.Signal(up, 19);
+            Chain.Signal(up, Chain.SigStop);
             Chain.Signal(import, 2);
             Thread.Sleep(200);
-            Chain.Signal(up, 18);
+            Chain.Signal(up, Chain.SigContinue);
             string told = import.StandardError.ReadToEnd();
             import.WaitForExit();
             Assert.Equal(1, import.ExitCode);
