@@ -45,7 +45,7 @@ internal sealed partial class VolumeService
     /// <param name="issuer">Port of the gateway.</param>
     internal async Task<(Volume Volume, OpenAnswer Answer)> OpenAsync(VolumeName name, bool readOnly, bool standby, int issuer)
     {
-        if (readOnly && name.Snapshot == null && Table.Find(new VolumeKey(name, false)) is { IsLoaded: true }) readOnly = false;
+        if (readOnly && name.Snapshot == null && Table.Find(new VolumeKey(name, false)) is { IsLoaded: true } own && !IsLost(own.Flow)) readOnly = false;
         var volume = await Table.EnterAsync(VolumeKey.Of(name, readOnly));
         try
         {
