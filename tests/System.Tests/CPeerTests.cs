@@ -20,7 +20,8 @@ public sealed class CPeerTests : IDisposable
             Path.Combine(Chain.Source, "tests/cpeer/cpeer.c")).Good();
         _chain.Start(["up", .. Chain.Small]);
         var fio = _chain.BeginFio("demo", "--rw=randrw");
-        _chain.WaitForRequests(1); // the flow of a volume exists when somebody has opened it
+        // The flow of a volume exists when somebody has opened it, and may be written to as long as somebody has.
+        _chain.Run("volume", "open", "demo").Good();
         for (int i = 0; i < 3; i++) _chain.Execute(program, _chain.Segment, route, $"c-object-{i}", "demo", "4").Good();
         fio.End().Good();
         Assert.DoesNotContain(_chain.Run("segment", "requests", "--json").Good().Json.EnumerateArray(), r => r.GetProperty("issuer").GetString()!.Contains("cpeer", StringComparison.Ordinal));
