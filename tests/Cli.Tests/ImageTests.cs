@@ -74,7 +74,8 @@ public sealed class ImageTests : IDisposable
             _chain.WaitFor(() => import.HasExited || (File.Exists(notes) && !File.ReadAllText(notes).Contains("\"done\": 0", StringComparison.Ordinal)), "the first part");
             // It must not come to its end before it hears of it.
             Chain.Signal(up, Chain.SigStop);
-            Chain.Signal(import, 2);
+            // Not SIGINT: where the tests run in the background of a shell that is ignored.
+            Chain.Signal(import, Chain.SigTerm);
             Thread.Sleep(200);
             Chain.Signal(up, Chain.SigContinue);
             string told = import.StandardError.ReadToEnd();
