@@ -5,6 +5,7 @@ using Archipelago.Xseg;
 using Archipelago.Xseg.Layout;
 using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
+using Archipelago.Xseg.Tables;
 
 namespace Archipelago.Cached;
 
@@ -59,11 +60,9 @@ internal sealed class FlushPath
         flow.LossesTold = flow.Losses;
         if (owed) SetOwed(flow, FlowEntry.OwedTold);
         // What was dropped with the volume is no less lost for having been dropped before, or while, this waited.
-        if (IsLost(flow)) return XsegErrno.ESTALE;
+        if (FlowTable.IsLost(_context.Segment, flow.Index)) return XsegErrno.ESTALE;
         return status == 0 && owed ? XsegErrno.EIO : status;
     }
-
-    private unsafe bool IsLost(FlowState flow) => _context.Segment.FlowAt(flow.Index) is var entry && entry != null && entry->OpenBy == FlowEntry.Lost;
 
     private unsafe byte Owed(FlowState flow)
     {

@@ -17,7 +17,7 @@ public sealed partial class FiledPeer
         job.Names = names;
         status = await Perform(job);
         if (job.Detail != null) Report(job, status);
-        if (status == 0) status = await names.AnswerAsync(Context, new Lender(Context), request);
+        if (status == 0) status = await names.AnswerAsync(new Lender(Context), request);
         Return(job);
         return status;
     }

@@ -23,7 +23,7 @@ public sealed partial class MemdPeer
             if (!names.TryAdd(name)) break;
         }
 
-        return names.Status != 0 ? new ValueTask<int>(names.Status) : names.AnswerAsync(Context, _lender, request);
+        return names.Status != 0 ? new ValueTask<int>(names.Status) : names.AnswerAsync(_lender, request);
     }
 
     // One bit less: the highest cursor is the end.

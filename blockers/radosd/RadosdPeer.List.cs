@@ -20,7 +20,7 @@ public sealed partial class RadosdPeer
         if (status != 0) return status;
         var op = Rent(request);
         if (names.Cursor <= uint.MaxValue) status = await BlockingCallAsync(op, session => List(session, names), RadosCall.List);
-        if (status == 0) status = await names.AnswerAsync(Context, _lender, request);
+        if (status == 0) status = await names.AnswerAsync(_lender, request);
         Return(op);
         return status;
     }

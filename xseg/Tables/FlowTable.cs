@@ -54,6 +54,9 @@ public static unsafe class FlowTable
         return entry != null && entry->Namespace == FlowSpace.Shared && (uint)Volatile.Read(ref entry->Word) == InUse;
     }
 
+    /// <summary>True if another host has taken the volume of a flow, whose number may come from anywhere, from who has it open here (<see cref="FlowEntry.Lost"/>).</summary>
+    public static bool IsLost(Segment segment, uint flow) => segment.FlowAt(flow) is var entry && entry != null && entry->OpenBy == FlowEntry.Lost;
+
     /// <summary>Frees a flow of which nothing is cached any more.</summary>
     public static void Remove(Segment segment, uint flow)
     {

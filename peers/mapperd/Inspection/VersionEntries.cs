@@ -10,7 +10,7 @@ internal readonly struct VersionEntries(Chunk? chunk, MapEntry word, int count)
     internal int Count => count;
 
     /// <summary>An entry; default, which is no sane one, beyond the end.</summary>
-    internal MapEntry this[int at] => at >= count ? default : chunk != null ? chunk[at] : word.IsDamaged ? word : MapEntry.Of(word.Layer, false);
+    internal MapEntry this[int at] => at >= count ? default : Chunk.Entry(chunk, word, at);
 
     internal static async ValueTask<VersionEntries> ReadAsync(VersionMap map, ulong objects, int chunk)
     {

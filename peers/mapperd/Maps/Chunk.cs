@@ -58,6 +58,9 @@ internal sealed class Chunk
 
     internal bool IsSound(int entry) => _sound[entry / MapGeometry.SectorEntries];
 
+    /// <summary>An entry of a chunk, or, where there is none, what the directory's word says of all its entries.</summary>
+    internal static MapEntry Entry(Chunk? chunk, MapEntry word, int at) => chunk == null ? word : chunk[at];
+
     internal MapEntry this[int entry] =>
         IsSound(entry) ? MapSector.Get(SectorAt(entry / MapGeometry.SectorEntries), entry % MapGeometry.SectorEntries) : MapEntry.Damaged;
 

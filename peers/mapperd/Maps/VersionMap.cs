@@ -17,9 +17,7 @@ internal sealed class VersionMap(MapDirectory directory, ChunkStore chunks, ulon
     internal async ValueTask<MapEntry> FindAsync(ulong index)
     {
         int chunk = (int)(index / MapGeometry.ChunkEntries);
-        var word = directory.Words[chunk];
-        if (word.IsDamaged || !word.IsPresent) return word;
-        return (await GetAsync(word.Layer, chunk))[(int)(index % MapGeometry.ChunkEntries)];
+        return Chunk.Entry(await ChunkAsync(chunk), directory.Words[chunk], (int)(index % MapGeometry.ChunkEntries));
     }
 
     /// <summary>The chunk with the entries of objects from <paramref name="chunk"/> × 7,936 on; null where they are all like the directory's word.</summary>

@@ -25,8 +25,8 @@ internal sealed class Comparison(VersionMap version, ulong objects, IReadOnlyLis
         int count = (int)Math.Min(MapGeometry.ChunkEntries, objects - Math.Min(objects, first));
         for (int at = 0; at < count; at++)
         {
-            var entry = Entry(mine, word, at);
-            if (!entry.IsDamaged && !others.Exists(other => Entry(other.Chunk, other.Word, at) is var its && (its.IsDamaged || its.Layer == entry.Layer))) own.Add((entry.Layer, first + (ulong)at));
+            var entry = Chunk.Entry(mine, word, at);
+            if (!entry.IsDamaged && !others.Exists(other => Chunk.Entry(other.Chunk, other.Word, at) is var its && (its.IsDamaged || its.Layer == entry.Layer))) own.Add((entry.Layer, first + (ulong)at));
         }
 
         return own;
@@ -52,6 +52,4 @@ internal sealed class Comparison(VersionMap version, ulong objects, IReadOnlyLis
     private bool SharesWord(int chunk, MapEntry word) => Longer(chunk).Any(neighbour => neighbour.Directory.Words[chunk] == word || neighbour.Directory.Words[chunk].IsDamaged);
 
     private IEnumerable<VersionMap> Longer(int chunk) => neighbours.Where(neighbour => chunk < neighbour.Directory.Chunks);
-
-    private static MapEntry Entry(Chunk? chunk, MapEntry word, int at) => chunk != null ? chunk[at] : word.IsDamaged ? word : MapEntry.Of(word.Layer, false);
 }

@@ -23,9 +23,6 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
     /// <summary>Records that are damaged, as text, as of the last reading.</summary>
     internal IReadOnlyList<string> Damaged { get; private set; } = [];
 
-    /// <summary>Sectors that were seen, free ones too.</summary>
-    private int Slots { get; set; }
-
     /// <summary>Reads all records.</summary>
     /// <exception cref="ErrnoException">The store fails.</exception>
     internal async ValueTask<List<Entry>> ReadAsync()
@@ -33,7 +30,6 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
         var found = new List<Entry>();
         var damaged = new List<string>();
         var bytes = new byte[ReadBytes];
-        Slots = 0;
         for (int index = 0; index < MaxObjects; index++)
         {
             var (status, size) = await io.RunAsync(Xseg.XsegOp.Info, io.Flow, ObjectName(index));
@@ -82,7 +78,6 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
 
     private void Add(int slot, ReadOnlySpan<byte> sector, List<Entry> found, List<string> damaged)
     {
-        Slots = slot + 1;
         var record = CatalogueRecord.Read(sector, out string? why);
         if (record != null) found.Add(new Entry(slot, record));
         if (why == null) return;

@@ -43,8 +43,6 @@ internal sealed class Volume(string name, IReactor reactor)
     /// <summary>An operator keeps the lock, whether anybody opens the volume or not.</summary>
     internal bool IsKept { get; set; }
     internal uint Flow { get; set; }
-    /// <summary>When the lease was last renewed, by the reactor's clock.</summary>
-    internal long Renewed { get; set; }
 
     /// <summary>Copies under way, by object: who comes second waits for the first.</summary>
     internal Dictionary<ulong, Task<int>> Copies { get; } = [];

@@ -42,11 +42,10 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     /// <exception cref="ErrnoException">EBUSY: another host has it. ESTALE: it is open here, and another host had it since: who has it open must open it again.</exception>
     internal Task<ulong> AcquireAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>
     {
-        volume.Flow = FlowOf(volume);
+        volume.Flow = FlowOf(volume.Name);
         var (status, epoch) = await TakeAsync(volume.Flow, id);
         if (status == Errno.EBUSY) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open on another host ({(await ReadAsync(id)).Owner ?? "unknown"}); close it there, or, if that host is dead for sure, `archipelago volume unlock --force {volume.Name}`");
         if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: its lock, {Encoding.ASCII.GetString(ObjectOf(id))}, cannot be had: {Errno.Describe(status)}");
-        volume.Renewed = context.Reactor.Now;
         held.ByVolume = true;
         try
         {
@@ -169,10 +168,7 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     internal Task<int> RenewAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>
     {
         if (!held.ByVolume) return 0;
-        long now = context.Reactor.Now;
-        int status = await RenewAsync(volume.Flow, id, held);
-        if (status == 0) volume.Renewed = now;
-        return status;
+        return await RenewAsync(volume.Flow, id, held);
     });
 
     /// <summary>As for a volume, of one that a predecessor's user has open and that nobody has asked this process for yet. EBUSY: it is lost, and dropped.</summary>
@@ -194,12 +190,11 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     }
 
     /// <summary>What is open for writing on this host, as far as anybody knows.</summary>
-    internal unsafe List<(string Name, uint Flow, ulong Id)> AllMarkedOpen()
+    internal List<(string Name, uint Flow, ulong Id)> AllMarkedOpen()
     {
         var all = new List<(string, uint, ulong)>();
         for (uint flow = 1; flow < context.Segment.FlowCount; flow++)
-            if (context.Segment.FlowAt(flow) is var entry && entry != null && entry->OpenBy is not (0 or FlowEntry.Lost) && entry->LockId != 0 && entry->LockEpoch != 0)
-                all.Add((Encoding.ASCII.GetString(FlowTable.NameOf(context.Segment, flow)), flow, entry->LockId));
+            if (IdOf(flow) is var id and not 0 && IsMarkedOpen(flow, id)) all.Add((Encoding.ASCII.GetString(FlowTable.NameOf(context.Segment, flow)), flow, id));
         return all;
     }
 
@@ -235,15 +230,17 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
     private async ValueTask<int> GiveBackAsync(uint flow, ulong id) => (await meta.RunAsync(XsegOp.Release, flow, ObjectOf(id), result: Cookie())).Status;
 
-    private uint FlowOf(Volume volume)
+    /// <summary>The flow of a name, made if need be.</summary>
+    /// <exception cref="ErrnoException">ENOSPC: the table is full.</exception>
+    internal uint FlowOf(string name)
     {
         try
         {
-            return FlowTable.FindOrAdd(context.Segment, volume.NameBytes);
+            return FlowTable.FindOrAdd(context.Segment, Encoding.ASCII.GetBytes(name));
         }
         catch (XsegException full)
         {
-            throw new ErrnoException(full.Errno, $"volume {volume.Name}: {full.Message}", full);
+            throw new ErrnoException(full.Errno, $"volume {name}: {full.Message}", full);
         }
     }
 
@@ -251,7 +248,7 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     /// <exception cref="ErrnoException">EBUSY: this host has the volume itself.</exception>
     internal async ValueTask<uint> StandByAsync(Volume volume)
     {
-        uint flow = FlowOf(volume);
+        uint flow = FlowOf(volume.Name);
         if (IdOf(flow) != 0) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open for writing on this host itself");
         await DropAsync(volume.Name, flow);
         SetUncached(flow, 1);
@@ -278,11 +275,7 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     private async ValueTask AdmitAsync(Volume volume, ulong id, ulong epoch)
     {
         ulong last = Epoch(volume.Flow);
-        if (IsMarkedOpen(volume.Flow, id) && last != epoch)
-        {
-            await LoseAsync(volume.Name, volume.Flow);
-        }
-
+        if (IsMarkedOpen(volume.Flow, id) && last != epoch) await LoseAsync(volume.Name, volume.Flow);
         // What its user knows of the map is out of date: what it writes is refused until it opens the volume again.
         if (IsLost(volume.Flow))
             throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: its lock was lost while it was open here; close it and open it again");
@@ -319,7 +312,7 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         if (flow != 0) Shared.Store(ref context.Segment.FlowAt(flow)->OpenBy, (ushort)openBy);
     }
 
-    private unsafe bool IsLost(uint flow) => context.Segment.FlowAt(flow) is var entry && entry != null && entry->OpenBy == FlowEntry.Lost;
+    private bool IsLost(uint flow) => FlowTable.IsLost(context.Segment, flow);
 
     private unsafe void Tell(uint flow, ulong id, ulong epoch)
     {

@@ -31,9 +31,9 @@ internal sealed partial class VolumeService
         var (after, young, youngMap) = await LookAtAsync(to);
         if (before.Root!.ObjectSize != after.Root!.ObjectSize)
             throw new ErrnoException(Errno.EINVAL, $"{from} has objects of {before.Root.ObjectSize} bytes and {to} of {after.Root.ObjectSize}: only versions with objects of one size can be compared");
-        ulong size = young?.Size ?? after.Root.Size;
+        ulong size = SizeOf(after, young);
         var difference = new Difference(
-            oldMap, MapGeometry.ObjectsFor(old?.Size ?? before.Root.Size, before.Root.ObjectSize), youngMap, MapGeometry.ObjectsFor(size, after.Root.ObjectSize), size,
+            oldMap, MapGeometry.ObjectsFor(SizeOf(before, old), before.Root.ObjectSize), youngMap, MapGeometry.ObjectsFor(size, after.Root.ObjectSize), size,
             after.Root.ObjectSize, Sizes(cancel));
         long told = 0;
         for (int chunk = 0; chunk < difference.Chunks; chunk++)
@@ -90,10 +90,13 @@ internal sealed partial class VolumeService
     private async Task<(Volume Volume, SnapshotRecord? Snapshot, VersionMap Map)> LookAtAsync(VolumeName name)
     {
         var volume = await LookAsync(name.Volume);
-        if (name.Snapshot == null) return (volume, null, volume.Head);
-        var snapshot = volume.Find(name.Snapshot) ?? throw NoSnapshot(name);
-        return (volume, snapshot, await CachedMapAsync(volume.Root!, snapshot));
+        var snapshot = SnapshotOf(volume, name);
+        return (volume, snapshot, snapshot == null ? volume.Head : await CachedMapAsync(volume.Root!, snapshot));
     }
+
+    private static SnapshotRecord? SnapshotOf(Volume volume, VolumeName name) => name.Snapshot == null ? null : volume.Find(name.Snapshot) ?? throw NoSnapshot(name);
+
+    private static ulong SizeOf(Volume volume, SnapshotRecord? snapshot) => snapshot?.Size ?? volume.Root!.Size;
 
     /// <summary>All versions of the volume, snapshots first, each with those that come from it, clones too, and the one from which it has come.</summary>
     private async ValueTask<List<Usage.Version>> VersionsAsync(Volume volume)

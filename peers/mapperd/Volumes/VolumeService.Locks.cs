@@ -46,7 +46,7 @@ internal sealed partial class VolumeService
     internal async Task BreakLockAsync(string name)
     {
         ulong id = await _store.ResolveAsync(name);
-        if (id == 0) throw new ErrnoException(Errno.ENOENT, $"there is no volume {name}");
+        if (id == 0) throw VolumeStore.NoVolume(name);
         if (Table.Find(name) is { IsLocked: true } own)
             throw new ErrnoException(Errno.EBUSY, own.IsOpen ? OpenHere(name) : $"volume {name}: this host itself is at work on it; wait for it to end (`archipelago volume info {name}`)");
         await _locks.BreakAsync(name, id);
@@ -70,7 +70,7 @@ internal sealed partial class VolumeService
     {
         string name = volume.Name;
         ulong id = await _store.ResolveAsync(name);
-        if (id == 0) return new ErrnoException(Errno.ENOENT, $"there is no volume {name}");
+        if (id == 0) return VolumeStore.NoVolume(name);
         if (volume.IsOpen || await WasOpenAsync(volume)) return new ErrnoException(Errno.EBUSY, OpenHere(name));
         var found = await _locks.ReadAsync(id);
         return found.State == "elsewhere"

@@ -19,29 +19,16 @@ internal sealed partial class VolumeService
     internal async Task<(VolumeRoot Root, ulong Size)> FindVersionAsync(VolumeName name)
     {
         var volume = await LookAsync(name.Volume);
-        return (volume.Root!, name.Snapshot == null ? volume.Root!.Size : (volume.Find(name.Snapshot) ?? throw NoSnapshot(name)).Size);
+        return (volume.Root!, SizeOf(volume, SnapshotOf(volume, name)));
     }
 
     /// <summary>The map of a version as it is now.</summary>
-    internal async Task<VersionMap> MapOfAsync(VolumeName name)
-    {
-        var volume = await LookAsync(name.Volume);
-        return name.Snapshot == null ? volume.Head : await CachedMapAsync(volume.Root!, volume.Find(name.Snapshot) ?? throw NoSnapshot(name));
-    }
+    internal async Task<VersionMap> MapOfAsync(VolumeName name) => (await LookAtAsync(name)).Map;
 
     /// <summary>The flow of those who only read a version. Of a head, which another host may be writing to, nothing is cached under it.</summary>
     internal unsafe uint ReadOnlyFlow(VolumeName name)
     {
-        uint flow;
-        try
-        {
-            flow = FlowTable.FindOrAdd(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name.Snapshot == null ? name + "@" : name.ToString()));
-        }
-        catch (XsegException full)
-        {
-            throw new ErrnoException(full.Errno, $"{name}: {full.Message}", full);
-        }
-
+        uint flow = _locks.FlowOf(name.Snapshot == null ? name + "@" : name.ToString());
         if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Uncached, (byte)1);
         return flow;
     }
@@ -52,10 +39,9 @@ internal sealed partial class VolumeService
     /// </summary>
     internal async Task<byte[]> HashAsync(VolumeName name, Func<ulong, ulong, ValueTask>? tell = null, CancellationToken cancel = default)
     {
-        var volume = await LookAsync(name.Volume);
-        var map = name.Snapshot == null ? volume.Head : await CachedMapAsync(volume.Root!, volume.Find(name.Snapshot) ?? throw NoSnapshot(name));
-        ulong size = name.Snapshot == null ? volume.Root!.Size : volume.Find(name.Snapshot)!.Size;
-        if (volume.IsOpen && name.Snapshot == null && await _data.FlushAsync(volume.Flow) is var flushed and not 0)
+        var (volume, snapshot, map) = await LookAtAsync(name);
+        ulong size = SizeOf(volume, snapshot);
+        if (volume.IsOpen && snapshot == null && await _data.FlushAsync(volume.Flow) is var flushed and not 0)
             throw new ErrnoException(flushed, $"volume {name}: the flush failed: {Errno.Describe(flushed)}");
         int objects = (int)MapGeometry.ObjectsFor(size, volume.Root!.ObjectSize);
         var digests = new byte[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)objects) * 32];

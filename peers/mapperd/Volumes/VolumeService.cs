@@ -232,14 +232,21 @@ internal sealed partial class VolumeService
 
     private async ValueTask ReloadAloneAsync(Volume volume)
     {
-        await _store.LoadAsync(volume);
-        ulong id = volume.Root!.Id;
+        ulong id = await _store.ResolveAsync(volume.Name);
+        if (id == 0)
+        {
+            _store.Unload(volume);
+            throw VolumeStore.NoVolume(volume.Name);
+        }
+
         bool wasOpen = _locks.IsMarkedOpen(Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes), id);
         ulong epoch = await _locks.AcquireAsync(volume, id);
         try
         {
-            // Whoever had it until now may have changed it since it was read.
+            // With the lock: whoever had it until now may have changed it.
             await _store.LoadAsync(volume);
+            // Deleted, and made anew with its name, since it was looked up: that is another volume, with another lock.
+            if (volume.Root!.Id != id) throw new ErrnoException(Errno.EAGAIN, $"volume {volume.Name} was replaced by another one while it was being opened; try again");
             volume.SetHead(volume.Head.Locked());
             foreach (int slot in volume.Leftovers.ToArray()) await _store.PutSnapshotAsync(volume, slot, null);
             if (volume.Root.Epoch != epoch) await _store.CommitAsync(volume, volume.Root with { Epoch = epoch });

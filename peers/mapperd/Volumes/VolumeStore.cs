@@ -37,9 +37,11 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
         if (id == 0 || !await TryLoadAsync(volume, id) || volume.Root!.IsDeleted || volume.Root.Name != volume.Name)
         {
             Unload(volume);
-            throw new ErrnoException(Errno.ENOENT, $"there is no volume {volume.Name}");
+            throw NoVolume(volume.Name);
         }
     }
+
+    internal static ErrnoException NoVolume(string name) => new(Errno.ENOENT, $"there is no volume {name}");
 
     /// <summary>Loads a volume by its id, whatever its state; false if it has no root.</summary>
     internal async ValueTask<bool> TryLoadAsync(Volume volume, ulong id)

@@ -18,7 +18,6 @@ public sealed class NameListing
     public const int MinCapacity = 64 << 10;
     /// <summary>Most bytes that a name takes.</summary>
     public const int MaxRecord = sizeof(ushort) + RequestSlot.MaxTarget;
-    private static readonly TimeSpan LenderPause = TimeSpan.FromMilliseconds(1);
 
     private readonly int _capacity;
     // Grows with what is found: most listings ask for far more than there is.
@@ -73,54 +72,11 @@ public sealed class NameListing
     public int Status => Next != End && (_used == 0 || Next <= Cursor) ? XsegErrno.EOVERFLOW : 0;
 
     /// <summary>Answers the request with what was collected, into its own pages or lent ones as soon as they can be had. On the reactor.</summary>
-    public async ValueTask<int> AnswerAsync(PeerContext context, Lender lender, Request request)
+    public async ValueTask<int> AnswerAsync(Lender lender, Request request)
     {
-        while (true)
-        {
-            int status = TryAnswer(context, lender, request);
-            if (status != XsegErrno.EAGAIN) return status;
-            await context.Reactor.Delay(LenderPause);
-        }
-    }
-
-    private unsafe int TryAnswer(PeerContext context, Lender lender, in Request request)
-    {
-        if (!request.TryData(out var data) || data.Count != Request.PagesFor(0, (ulong)_capacity)) return context.BadRequest();
-        int pages = Request.PagesFor(0, (ulong)_used);
-        if (!data.HasPages)
-        {
-            var extents = new Extent[pages];
-            if (pages > 0 && !lender.TryTake(request.Flow, extents)) return pages > lender.Available ? XsegErrno.ENOMEM : XsegErrno.EAGAIN;
-            bool set = true;
-            for (int i = 0; i < data.Count; i++)
-            {
-                if (i < pages) Fill(request, extents[i], i);
-                set &= data.Set(i, i < pages ? extents[i] : Extent.Zero);
-            }
-
-            if (!set) return context.BadRequest();
-        }
-        else
-        {
-            for (int i = 0; i < pages; i++)
-            {
-                if (data.Owned(i, out var extent) == null) return context.BadRequest();
-                Fill(request, extent, i);
-            }
-        }
-
-        request.Serviced = (ulong)_used;
-        StoreCursor(request);
-        return 0;
-    }
-
-    private unsafe void Fill(in Request request, Extent extent, int index)
-    {
-        var page = new Span<byte>(request.Segment.PageBytes(extent.Page), 4096);
-        var part = _records.AsSpan(index << 12, Math.Min(4096, _used - (index << 12)));
-        part.CopyTo(page);
-        // What a lent page held before belongs to somebody else.
-        page[part.Length..].Clear();
+        int status = await lender.AnswerAsync(request, _records.AsMemory(0, _used), 0, Request.PagesFor(0, (ulong)_capacity));
+        if (status == 0) StoreCursor(request);
+        return status;
     }
 
     /// <summary>

@@ -6,9 +6,7 @@ using Archipelago.Vlmcd.Maps;
 using Archipelago.Vlmcd.Volumes;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Layout;
-using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
-using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Vlmcd.Data;
 
@@ -17,8 +15,6 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
 {
     private const int EntryBytes = 16, MaxEntries = 256;
     private const uint Hole = 1;
-
-    private static readonly TimeSpan Retry = TimeSpan.FromMilliseconds(1);
 
     private readonly Lender _lender = new(context);
 
@@ -49,7 +45,7 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
                 BinaryPrimitives.WriteUInt64LittleEndian(sum, BinaryPrimitives.ReadUInt64LittleEndian(sum) + to - from);
             }
 
-            return await AnswerAsync(request, entries.AsMemory(0, used), 0, 1);
+            return await _lender.AnswerAsync(request, entries.AsMemory(0, used), 0, 1);
         }
         finally
         {
@@ -60,7 +56,7 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
     /// <summary>READ of a text; zeros follow it.</summary>
     internal ValueTask<int> AnswerTextAsync(Request request, byte[] text) => request.Offset != 0 || request.Length > RequestSlot.MaxData
         ? new ValueTask<int>(Errno.EINVAL)
-        : AnswerAsync(request, text.AsMemory(0, (int)Math.Min((ulong)text.Length, request.Length)), 0, Request.PagesFor(0, request.Length));
+        : _lender.AnswerAsync(request, text.AsMemory(0, (int)Math.Min((ulong)text.Length, request.Length)), 0, Request.PagesFor(0, request.Length));
 
     private async ValueTask<int> AskAsync(Request request, Volume volume, ulong first, bool[] isHole)
     {
@@ -103,53 +99,5 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         if ((target.Flags & RequestFlags.MustExist) != 0) return 0;
         (name, flags) = (target.Name.ToArray(), target.Flags);
         return 0;
-    }
-
-    /// <summary>Puts <paramref name="bytes"/> into the answer's pages from byte <paramref name="start"/> of the first on.</summary>
-    private async ValueTask<int> AnswerAsync(Request request, ReadOnlyMemory<byte> bytes, int start, int pages)
-    {
-        if (!request.TryData(out var data) || data.Count < pages) return context.BadRequest();
-        int filled = bytes.Length == 0 ? 0 : (start + bytes.Length + 4095) >> 12;
-        request.Serviced = (ulong)bytes.Length;
-        if (data.HasPages) return Fill(request, default, bytes.Span, start, pages) ? 0 : context.BadRequest();
-        var lent = new Extent[filled];
-        while (filled <= _lender.Available)
-        {
-            if (TryLend(request, lent, bytes.Span, start, pages) is var status and not Errno.EAGAIN) return status;
-            await context.Reactor.Delay(Retry);
-        }
-
-        context.Log.LogError("{Request}: wants {Wanted} pages, the share of vlmcd holds {Pages}; give it more (pages)", request, filled, _lender.Available);
-        return Errno.ENOMEM;
-    }
-
-    /// <summary>
-    /// Takes pages, fills them and names them in the slot in one go: a lent page that no slot names is anybody's. EAGAIN, with nothing
-    /// done, if there are too few now.
-    /// </summary>
-    private int TryLend(in Request request, Extent[] lent, ReadOnlySpan<byte> bytes, int start, int pages)
-    {
-        if (!_lender.TryTake(request.Flow, lent)) return Errno.EAGAIN;
-        return Fill(request, lent, bytes, start, pages) ? 0 : context.BadRequest();
-    }
-
-    private unsafe bool Fill(in Request request, ReadOnlySpan<Extent> lent, ReadOnlySpan<byte> bytes, int start, int pages)
-    {
-        if (!request.TryData(out var data)) return false;
-        bool own = data.HasPages;
-        for (int i = 0; i < pages; i++, start = 0)
-        {
-            var extent = i < lent.Length ? lent[i] : Extent.Zero;
-            if (own && data.Owned(i, out extent) == null) return false;
-            if (!own && !data.Set(i, extent)) return false;
-            if (!own && i >= lent.Length) continue;
-            var page = new Span<byte>(context.Segment.PageBytes(extent.Page), Segment.PageSize);
-            int count = Math.Min(Segment.PageSize - start, bytes.Length);
-            page.Clear();
-            bytes[..count].CopyTo(page[start..]);
-            bytes = bytes[count..];
-        }
-
-        return true;
     }
 }

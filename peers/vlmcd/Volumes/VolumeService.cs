@@ -83,7 +83,7 @@ internal sealed partial class VolumeService
         }
     }
 
-    private unsafe bool IsLost(uint flow) => _context.Segment.FlowAt(flow) is var entry && entry != null && entry->OpenBy == Xseg.Layout.FlowEntry.Lost;
+    private bool IsLost(uint flow) => FlowTable.IsLost(_context.Segment, flow);
 
     /// <summary>
     /// Loads a volume for a data request of <paramref name="flow"/>: its gateway had opened it before this process, a successor, began.
@@ -268,7 +268,7 @@ internal sealed partial class VolumeService
         Load(volume, await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: RequestFlags.ReadOnly | RequestFlags.NoSync), standby: true);
 
     /// <summary>A predecessor had the volume stand by: nothing of it is cached, and not for having lost it.</summary>
-    private unsafe bool StoodBy(uint flow) => _context.Segment.FlowAt(flow) is var entry && entry != null && entry->Uncached != 0 && entry->OpenBy != Xseg.Layout.FlowEntry.Lost;
+    private unsafe bool StoodBy(uint flow) => _context.Segment.FlowAt(flow) is var entry && entry != null && entry->Uncached != 0 && !IsLost(flow);
 
     private void Load(Volume volume, OpenAnswer answer, bool standby)
     {
