@@ -103,9 +103,10 @@ internal sealed class FillPath(PeerContext context, Store store, Room room, Rout
         // Deleting and creating the object moves every bucket.
         if ((child.Reply & ReplyFlags.Missing) != 0)
         {
-            if (of.Exists == Existence.Unknown) store.SetExists(of, Existence.Missing);
+            // What never changes again has been removed if it is missing, and stays so: its readers must hear of it, whatever is still cached.
+            if (of.Exists == Existence.Unknown || store.IsShared(of)) store.SetExists(of, Existence.Missing);
         }
-        else if (!fill.IsMoved(fill.First))
+        else if (!fill.IsMoved(fill.First) && !(of.Exists == Existence.Missing && store.IsShared(of)))
         {
             store.SetExists(of, Existence.Yes);
         }

@@ -42,6 +42,20 @@ public sealed class SharedTests : IDisposable
     }
 
     [Fact]
+    public void WhatWasRemovedBelowIsToldAsMissingWhateverIsStillCached()
+    {
+        Below(1);
+        Assert.Equal(Rig.Fill(4096, 1), _rig.Read(1, "a", 0, 4096, false, Shared).Data);
+        Assert.Equal(0, _rig.Run(() => _rig.Client.IssueAsync(XsegOp.Delete, 1, "a", route: _rig.Client.Blocks)).Status);
+        for (int round = 0; round < 2; round++)
+        {
+            var zeros = _rig.Read(2, "a", 8192, 4096, false, Shared);
+            Assert.Equal((0, ReplyFlags.Missing), (zeros.Status, zeros.Flags));
+            Assert.Equal(ReplyFlags.Missing, _rig.Read(1, "a", 0, 4096, false, Shared).Flags);
+        }
+    }
+
+    [Fact]
     public void TwoFlowsShareOneFillAndOneSetOfPages()
     {
         Below(1);

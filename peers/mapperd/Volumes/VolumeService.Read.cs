@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Inspection;
 using Archipelago.Mapperd.Maps;
 using Archipelago.Maps;
 using Archipelago.Runtime;
@@ -43,36 +44,48 @@ internal sealed partial class VolumeService
         ulong size = SizeOf(volume, snapshot);
         if (volume.IsOpen && snapshot == null && await _data.FlushAsync(volume.Flow) is var flushed and not 0)
             throw new ErrnoException(flushed, $"volume {name}: the flush failed: {Errno.Describe(flushed)}");
-        int objects = (int)MapGeometry.ObjectsFor(size, volume.Root!.ObjectSize);
-        var digests = new byte[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)objects) * 32];
-        int next = 0;
-        ErrnoException? fault = null;
-        await Task.WhenAll(Enumerable.Range(0, _options.FanOut).Select(_ => WorkAsync()));
-        if (fault != null) throw fault;
-        for (int count = digests.Length / 32; count > 1; count /= 2)
-            for (int i = 0; i < count / 2; i++) SHA256.HashData(digests.AsSpan(i * 64, 64), digests.AsSpan(i * 32, 32));
-        return digests[..32];
-
-        async Task WorkAsync()
+        ulong objects = MapGeometry.ObjectsFor(size, volume.Root!.ObjectSize);
+        var tree = new MerkleTree(objects);
+        for (int block = 0; block < tree.Blocks; block++)
         {
-            while (fault == null && next < objects)
-            {
-                // Whoever stops mapperd does not wait for all of it.
-                if (IsStopping || cancel.IsCancellationRequested)
-                {
-                    fault ??= Interrupted(name);
-                    return;
-                }
+            await HashBlockAsync(tree.Begin(), (ulong)block * (ulong)tree.BlockLeaves);
+            tree.End(block);
+        }
 
-                int index = next++;
-                if (tell != null) await tell((ulong)index, (ulong)objects);
-                var entry = await map.FindAsync((ulong)index);
-                var result = new byte[32];
-                int status = entry.IsDamaged ? Errno.EIO
-                    : (await _data.RunAsync(XsegOp.Hash, volume.Flow == 0 ? _data.Flow : volume.Flow, LayerName.Data(entry.Layer, (ulong)index), result: result)).Status;
-                if (status == Errno.ENOENT && !entry.IsPresent) (status, result) = (0, SHA256.HashData([]));
-                if (status != 0) fault ??= new ErrnoException(status == Errno.ENOENT ? Errno.EIO : status, $"volume {name}: object {index} cannot be hashed: {Errno.Describe(status)}");
-                else result.CopyTo(digests, index * 32);
+        // Had another host deleted the version meanwhile, objects that were missing would not be holes.
+        if (snapshot != null && (await LookAtAsync(name)) is var (again, still, _) && (again.Root!.Id != volume.Root.Id || still!.Number != snapshot.Number))
+            throw NoSnapshot(name);
+        return tree.Root();
+
+        async Task HashBlockAsync(Memory<byte> leaves, ulong first)
+        {
+            int count = (int)Math.Min((ulong)tree.BlockLeaves, objects - first), next = 0;
+            ErrnoException? fault = null;
+            await Task.WhenAll(Enumerable.Range(0, _options.FanOut).Select(_ => WorkAsync()));
+            if (fault != null) throw fault;
+
+            async Task WorkAsync()
+            {
+                while (fault == null && next < count)
+                {
+                    // Whoever stops mapperd does not wait for all of it.
+                    if (IsStopping || cancel.IsCancellationRequested)
+                    {
+                        fault ??= Interrupted(name);
+                        return;
+                    }
+
+                    int at = next++;
+                    ulong index = first + (ulong)at;
+                    if (tell != null) await tell(index, objects);
+                    var entry = await map.FindAsync(index);
+                    var result = new byte[MerkleTree.DigestBytes];
+                    int status = entry.IsDamaged ? Errno.EIO
+                        : (await _data.RunAsync(XsegOp.Hash, volume.Flow == 0 ? _data.Flow : volume.Flow, LayerName.Data(entry.Layer, index), result: result)).Status;
+                    if (status == Errno.ENOENT && !entry.IsPresent) (status, result) = (0, SHA256.HashData([]));
+                    if (status != 0) fault ??= new ErrnoException(status == Errno.ENOENT ? Errno.EIO : status, $"volume {name}: object {index} cannot be hashed: {Errno.Describe(status)}");
+                    else result.CopyTo(leaves[(at * MerkleTree.DigestBytes)..]);
+                }
             }
         }
     }

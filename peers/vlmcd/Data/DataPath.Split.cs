@@ -54,7 +54,14 @@ internal sealed partial class DataPath
                 InFlight++;
                 int outcome = await blocks.SubmitAsync(child);
                 if (filled == Filled.ReadyCounted) volume.Map.EndRead(offset >> volume.Shift);
+                ulong missing = MissingLayer(op, volume, child, outcome);
                 int status = Take(child, op, length, outcome, out ulong serviced, out var reply);
+                if (missing != 0 && await volume.Map.ConfirmHoleAsync(offset >> volume.Shift, missing) is var confirmed and not 0)
+                {
+                    if (confirmed == Errno.EAGAIN) continue;
+                    return confirmed;
+                }
+
                 gather.Serviced += serviced;
                 gather.Reply &= reply;
                 return status;

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
@@ -68,14 +69,35 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
         InFlight++;
         ulong reading = filled == Filled.ReadyCounted ? offset >> volume.Shift : NotCounted;
         var outcome = blocks.SubmitAsync(child);
-        return outcome.IsCompleted
+        return outcome.IsCompleted && MissingLayer(op, volume, child, outcome.Result) == 0
             ? new ValueTask<int>(Conclude(request, child, op, volume, length, reading, outcome.Result))
             : ConcludeLater(request, child, op, volume, length, reading, outcome);
     }
 
     [AsyncMethodBuilder(typeof(PooledBuilder<>))]
-    private async ValueTask<int> ConcludeLater(Request request, Request child, XsegOp op, Volume volume, ulong length, ulong reading, ValueTask<int> outcome) =>
-        Conclude(request, child, op, volume, length, reading, await outcome);
+    private async ValueTask<int> ConcludeLater(Request request, Request child, XsegOp op, Volume volume, ulong length, ulong reading, ValueTask<int> outcome)
+    {
+        int status = await outcome;
+        ulong missing = MissingLayer(op, volume, child, status);
+        if (missing == 0) return Conclude(request, child, op, volume, length, reading, status);
+        volume.Begin();
+        status = Conclude(request, child, op, volume, length, reading, status);
+        ulong offset = request.Offset;
+        int confirmed = await volume.Map.ConfirmHoleAsync(offset >> volume.Shift, missing);
+        if (confirmed == Errno.EAGAIN) status = await Split(request, op, volume, offset, length);
+        else if (confirmed != 0) (request.Serviced, status) = (0, confirmed);
+        volume.End();
+        return status;
+    }
+
+    /// <summary>
+    /// Not 0: who only reads found nothing where the map says that an object of this layer is, or may be. Another host may have removed it since the map was
+    /// read: only the map as it is now tells whether zeros, or an error, are the truth.
+    /// </summary>
+    private static ulong MissingLayer(XsegOp op, Volume volume, in Request child, int status) =>
+        op == XsegOp.Read && volume.IsReadOnly && (status == Errno.EIO || (status == 0 && (child.Reply & ReplyFlags.Missing) != 0)) && LayerName.TryParse(child.Target, out _, out ulong layer, out _)
+            ? layer
+            : 0;
 
     private int Conclude(in Request request, in Request child, XsegOp op, Volume volume, ulong length, ulong reading, int status)
     {

@@ -72,12 +72,26 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
             {
                 int at = next++;
                 ulong index = first + (ulong)at;
-                int status = await EnsureKnownAsync(volume, index, request);
-                if (status == 0) status = Find(volume, index, out byte[]? name, out var flags) is var known && name == null ? known
-                    : (await io.RunAsync(XsegOp.Info, volume.Flow, name, flags: flags)).Status;
+                int status = await LookAsync(request, volume, index);
                 if (status == Errno.ENOENT) isHole[at] = true;
                 else if (status != 0) error = status;
             }
+        }
+    }
+
+    /// <summary>0 if the object exists, ENOENT for a hole.</summary>
+    private async ValueTask<int> LookAsync(Request request, Volume volume, ulong index)
+    {
+        while (true)
+        {
+            int status = await EnsureKnownAsync(volume, index, request);
+            if (status != 0) return status;
+            status = Find(volume, index, out byte[]? name, out var flags);
+            if (name == null) return status;
+            status = (await io.RunAsync(XsegOp.Info, volume.Flow, name, flags: flags)).Status;
+            if (status != Errno.ENOENT || !volume.IsReadOnly || !LayerName.TryParse(name, out _, out ulong layer, out _)) return status;
+            int confirmed = await volume.Map.ConfirmHoleAsync(index, layer);
+            if (confirmed != Errno.EAGAIN) return confirmed == 0 ? Errno.ENOENT : confirmed;
         }
     }
 

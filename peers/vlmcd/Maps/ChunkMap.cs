@@ -28,6 +28,7 @@ internal sealed class ChunkMap : IObjectMap
         private readonly Hash128[]?[] _hashes = new Hash128[MapGeometry.ChunkEntries / HashGroup][];
         private readonly ushort[]?[] _readers = new ushort[MapGeometry.ChunkEntries / HashGroup][];
         private MapEntry[]? _entries;
+        private System.Collections.BitArray? _holes;
         private MapEntry _same;
 
         private const int HashGroup = 64;
@@ -48,6 +49,11 @@ internal sealed class ChunkMap : IObjectMap
 
         /// <summary>READs under way of an object that is not our own.</summary>
         internal ref ushort Readers(uint at) => ref (_readers[at / HashGroup] ??= new ushort[HashGroup])[at % HashGroup];
+
+        /// <summary>Missing in a layer that never changes again: for ever.</summary>
+        internal bool IsHole(uint at) => _holes is { } holes && holes[(int)at];
+
+        internal void SetHole(uint at) => (_holes ??= new System.Collections.BitArray(MapGeometry.ChunkEntries))[(int)at] = true;
 
         internal void Set(uint at, MapEntry entry)
         {
@@ -88,6 +94,12 @@ internal sealed class ChunkMap : IObjectMap
 
             if (access != ObjectAccess.Read && (!isOwn || entry.IsPresent)) return false;
             if (!isOwn && _moves.Count != 0 && _moves.ContainsKey(index)) return false;
+        }
+
+        if (access == ObjectAccess.Read && known.IsHole(at))
+        {
+            target.IsHole = true;
+            return true;
         }
 
         target.Name = _name.Of(entry.Layer, index);
@@ -134,6 +146,31 @@ internal sealed class ChunkMap : IObjectMap
         // Meanwhile the map may have changed as a whole.
         if (status != 0 || !ReferenceEquals(into, _chunks)) return status;
         into[chunk] = Chunk.Read(bytes);
+        return 0;
+    }
+
+    public async ValueTask<int> ConfirmHoleAsync(ulong index, ulong layer)
+    {
+        // Who writes here has the lock, and is told before anything is removed.
+        if ((_flags & RequestFlags.ReadOnly) == 0) return 0;
+        var bytes = new byte[8];
+        var chunks = _chunks;
+        var (status, _) = await _maps.ReadAsync(_volume, index * 8, bytes, _flags);
+        // Its name is free, or another's: what was missing may have been removed with it.
+        if (status == Errno.ENOENT) return Errno.ESTALE;
+        if (status != 0) return status;
+        var entry = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(bytes));
+        uint chunk = (uint)(index / MapGeometry.ChunkEntries), at = (uint)(index % MapGeometry.ChunkEntries);
+        if (!ReferenceEquals(chunks, _chunks) || chunk >= (uint)chunks.Length || chunks[chunk] is not { } known) return Errno.EAGAIN;
+        if (entry.Layer != layer)
+        {
+            // A snapshot's map never changes: this is another one.
+            if (!_isView) return Errno.ESTALE;
+            known.Set(at, entry);
+            return Errno.EAGAIN;
+        }
+
+        if (!_isView) known.SetHole(at);
         return 0;
     }
 
