@@ -26,6 +26,9 @@ public class SimulatedModelTests(ITestOutputHelper output)
     public void What_was_flushed_survives_a_loss_of_power_over_a_cache() => Run(15, new StormKind("powercached") { HostsDie = true, HasCache = true, Kills = true });
 
     [Fact]
+    public void What_was_flushed_survives_a_store_that_loses_the_rest() => Run(15, new StormKind("storelost") { StoreLoses = true });
+
+    [Fact]
     public void Two_hosts_find_what_the_other_has_left() => Run(15, new StormKind("hosts") { Hosts = 2, HasCache = true });
 
     [Fact]

@@ -75,7 +75,7 @@ internal sealed partial class Storm
     {
         Wait(() => _collections.TrueForAll(one => one.Done.IsCompleted || _hosts[one.Host] != one.At || one.At.Mapperd != one.By), "collection");
         foreach (var (_, _, _, done) in _collections)
-            if (done.IsFaulted && done.Exception.InnerException is not ErrnoException { Errno: Errno.ESHUTDOWN or Errno.ECANCELED } and var fault) throw new InvalidOperationException($"collection: {fault}");
+            if (done.IsFaulted && done.Exception.InnerException is not (ErrnoException { Errno: Errno.ESHUTDOWN or Errno.ECANCELED } or Xseg.Memory.CrashException) and var fault) throw new InvalidOperationException($"collection: {fault}");
         _collections.Clear();
     }
 
@@ -93,6 +93,30 @@ internal sealed partial class Storm
         foreach (var doing in acts) Judge(doing);
         foreach (var doing in acts.Where(doing => doing.IsLost)) Resolve(doing);
         foreach (var (name, disk) in _disks.All.Where(disk => disk.Value.Host == index).ToArray()) ReadBack(name, disk);
+    }
+
+    /// <summary>What was answered by then may be lost; what a request under way has promised to keep nobody could tell.</summary>
+    private static bool MayLose(Doing doing) => doing.Act.IsData || (doing.Act.Code is not (XsegOp.Flush or XsegOp.Close) && doing.Before.All.GetValueOrDefault(doing.Act.Volume) is not { Host: >= 0 });
+
+    private void LoseWhatIsNotStable(long at)
+    {
+        while (_world.Steps < at && _world.Step()) Revive();
+        _log.Add($" the store loses what is not stable at step {_world.Steps}");
+        foreach (var part in new[] { Part.Vlmcd, Part.Mapperd, Part.Memd }) _hosts[0][part].Kill();
+        _store.Crash();
+        Revive();
+    }
+
+    private void FindOutWhatIsLeft()
+    {
+        foreach (var (name, disk) in _disks.All.Where(disk => disk.Value.Host >= 0).ToArray())
+        {
+            uint flow = _flows[name];
+            ReadBack(name, disk);
+            _flows[name] = flow;
+            // What was under way was written after the loss, and may be lost by the next one.
+            _disks = _disks.With(name, _disks.All[name] with { Host = disk.Host, Older = disk.Older.Add(disk.Head) });
+        }
     }
 
     /// <summary>Nobody was told whether it is done: it is, or it is not.</summary>

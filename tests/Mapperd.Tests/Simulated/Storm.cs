@@ -30,11 +30,11 @@ internal sealed partial class Storm : IDisposable
         (_kind, _random) = (kind, new Random(seed * 31 + kind.Name.Length));
         _world = new SimWorld((ulong)seed) { Patience = 40_000_000, LongestWait = 4_000_000_000_000 };
         ObjectSize = kind.Borders ? 4096 : 4096 << (seed % 3);
-        var memd = new MemdOptions { Volatile = kind.HostsDie && kind.Hosts == 1 };
+        var memd = new MemdOptions { Volatile = kind.StoreLoses || (kind.HostsDie && kind.Hosts == 1) };
         if (seed % 4 == 0) memd = memd with { Latency = TimeSpan.FromMicroseconds(5), Jitter = TimeSpan.FromMicroseconds(50) };
         _store = new MemdPeer(memd);
         _plan = new HostPlan(
-            new MapperdOptions { ObjectSize = ObjectSize, FirstRetry = TimeSpan.FromMilliseconds(5), FanOut = 1 + seed % 5, Memory = seed % 3 == 0 ? 1 << 20 : 64 << 20, Owner = "storm" },
+            new MapperdOptions { ObjectSize = ObjectSize, FirstRetry = TimeSpan.FromMilliseconds(5), FanOut = 1 + seed % 5, Memory = seed % 3 == 0 ? 1 << 20 : 64 << 20, Lease = TimeSpan.FromSeconds(5), Owner = "storm" },
             FanOut: 1 + seed % 8, kind.HasCache);
         _hosts = new SimHost[kind.Hosts];
         for (int i = 0; i < kind.Hosts; i++) _hosts[i] = new SimHost(_world, _plan, _store);
@@ -76,7 +76,7 @@ internal sealed partial class Storm : IDisposable
         }
 
         foreach (var doing in acts) doing.Answer = _hosts[doing.Host].OnClient(() => SendAsync(doing));
-        if (_random.Next(15) == 0) StartCollection(_random.Next(_hosts.Length), dryRun: _random.Next(3) == 0);
+        if (_random.Next(10) == 0) StartCollection(_random.Next(_hosts.Length), dryRun: _random.Next(3) == 0);
         PlanDeaths();
         if (_kind.HostsDie && _random.Next(12) == 0)
         {
@@ -86,8 +86,11 @@ internal sealed partial class Storm : IDisposable
         }
         else
         {
+            bool isLost = _kind.StoreLoses && _random.Next(6) == 0 && acts.TrueForAll(MayLose);
+            if (isLost) LoseWhatIsNotStable(_world.Steps + _random.Next(400));
             Wait(() => acts.TrueForAll(doing => doing.IsOver), "requests");
             foreach (var doing in acts) Judge(doing);
+            if (isLost) FindOutWhatIsLeft();
         }
 
         EndDeaths();
