@@ -9,25 +9,46 @@ internal sealed partial class Storm
     private const int MaxDisks = 6, MaxSnapshots = 4, MaxObjects = 8;
     private static readonly int[] s_borders = [MapGeometry.SectorEntries, 2 * MapGeometry.SectorEntries, MapGeometry.ChunkEntries, 2 * MapGeometry.ChunkEntries];
 
-    /// <summary>Acts on different volumes: the outcome of none depends on another.</summary>
+    private string _lastWritten = "none";
+
+    /// <summary>Acts whose outcomes do not depend on one another; but a snapshot may be made while its volume is written to.</summary>
     private List<Doing> Choose()
     {
         var chosen = new List<Doing>();
-        var taken = new HashSet<string>(StringComparer.Ordinal);
         int width = 1 + _random.Next(_kind.Width);
         for (int tries = 0; tries < 12 && chosen.Count < width; tries++)
         {
             if (Next() is not { } act) continue;
-            string[] touched = [.. TouchedBy(act)];
-            if (touched.Any(taken.Contains)) continue;
-            taken.UnionWith(touched);
             int host = _disks.All.TryGetValue(act.Volume, out var disk) && disk.Host >= 0 && _random.Next(20) > 0 ? disk.Host : _random.Next(_hosts.Length);
             // Another host's volume: what has several reasons to be refused is not asked for.
             if (disk is { Host: >= 0 } && disk.Host != host && act.Code is not (XsegOp.Open or XsegOp.Truncate)) host = disk.Host;
-            chosen.Add(new Doing(act, host, touched));
+            var doing = new Doing(act, host, [.. TouchedBy(act)]);
+            if (!chosen.Exists(other => AreInConflict(doing, other))) chosen.Add(doing);
         }
 
         return chosen;
+    }
+
+    private bool AreInConflict(Doing one, Doing other)
+    {
+        if (one.Act.IsData && other.Act.IsData) return one.Act.Volume == other.Act.Volume && one.Act.First < other.Act.First + other.Act.Count && other.Act.First < one.Act.First + one.Act.Count;
+        if (one.Act.IsData) return MatterToData(other, one.Act.Volume);
+        return other.Act.IsData ? MatterToData(one, other.Act.Volume) : one.Touched.Intersect(other.Touched).Any();
+    }
+
+    /// <summary>Whether data that is written to a volume beside an act may depend on it, or it on that.</summary>
+    private bool MatterToData(Doing doing, string volume)
+    {
+        var act = doing.Act;
+        if (act.Volume != volume && (act.Code != XsegOp.Rename || act.Source != volume)) return false;
+        return act.Code switch
+        {
+            XsegOp.Flatten => false,
+            XsegOp.Delete => !act.Name.Contains('@'),
+            XsegOp.Snapshot => _kind.HostsDie || _kind.StoreLoses,
+            XsegOp.Truncate => _kind.HostsDie || _kind.StoreLoses || act.Count < _disks.All[volume].Head.Sectors,
+            _ => true,
+        };
     }
 
     private IEnumerable<string> TouchedBy(Act act)
@@ -46,7 +67,14 @@ internal sealed partial class Storm
         _disks.All.TryGetValue(any, out var disk);
         bool isOpen = disk is { Host: >= 0 };
         int roll = _random.Next(100);
-        if (roll < 48 && open != "none") return NextData(open);
+        if (roll < 48 && open != "none")
+        {
+            // Often the same one as the last.
+            if (_random.Next(2) == 0 && _disks.All.TryGetValue(_lastWritten, out var last) && last.Host >= 0) open = _lastWritten;
+            _lastWritten = open;
+            return NextData(open);
+        }
+
         switch (roll)
         {
             case < 51 when _disks.All.Count < MaxDisks:

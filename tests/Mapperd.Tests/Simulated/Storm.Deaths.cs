@@ -125,7 +125,7 @@ internal sealed partial class Storm
         string name = doing.Act.Volume;
         if (doing.Expected != 0 || doing.Act.Code == XsegOp.Open) return;
         // Of data any part may have been lost, and FLUSH and CLOSE have promised nothing.
-        if (doing.Act.IsData) _disks = _disks.With(name, _disks.All[name] with { Older = doing.Before.All[name].Older.Add(doing.Before.All[name].Head) });
+        if (doing.Act.IsData) _disks = _disks.With(name, _disks.All[name] with { Older = _disks.All[name].Older.AddRange(doing.Before.All[name].Older).Add(doing.Before.All[name].Head) });
         else if (doing.Act.Code is XsegOp.Flush or XsegOp.Close) Undo(doing);
         if (doing.Act.IsData || doing.Act.Code is XsegOp.Flush or XsegOp.Close) return;
         string? isNotNew = FirstDifference(doing);

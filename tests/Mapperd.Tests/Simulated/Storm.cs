@@ -91,6 +91,7 @@ internal sealed partial class Storm : IDisposable
             Wait(() => acts.TrueForAll(doing => doing.IsOver), "requests");
             foreach (var doing in acts) Judge(doing);
             if (isLost) FindOutWhatIsLeft();
+            foreach (var doing in acts.Where(doing => doing.Act.Code == XsegOp.Snapshot && doing.Expected == 0)) FindOutWhatWasCaught(doing, acts);
         }
 
         EndDeaths();
@@ -141,9 +142,46 @@ internal sealed partial class Storm : IDisposable
         if (act.Code == XsegOp.Close) _flows.Remove(act.Name);
     }
 
+    /// <summary>Each write beside a snapshot came before or after it as a whole, unless somebody died.</summary>
+    private void FindOutWhatWasCaught(Doing snapshot, List<Doing> acts)
+    {
+        string name = snapshot.Act.Name;
+        var beside = acts.Where(doing => doing.Act.IsData && doing.Act.Volume == name).ToArray();
+        if (beside.Length == 0) return;
+        var before = acts.Find(doing => doing.Act.Volume == name)!.Before.All[name];
+        var (disk, found) = (_disks.All[name], before.Head.Resized(snapshot.Before.All[name].Head.Sectors));
+        var read = ReadAll(snapshot.Host, $"{name}@{snapshot.Act.Source}", disk, 0, found, out string? fault).ToDictionary();
+        Require(fault == null, fault ?? "");
+        foreach (var write in beside)
+        {
+            int caught = 0, missed = 0;
+            for (int sector = write.Act.First; sector < write.Act.First + write.Act.Count; sector++)
+            {
+                // Of a large volume what was never written is not read.
+                ulong old = before.Head[sector], stamp = read.GetValueOrDefault(sector);
+                Require(stamp == old || stamp == write.Act.Stamp, $"{name}@{snapshot.Act.Source} sector {sector} is {stamp}, neither {old} nor {write.Act.Stamp}");
+                if (old == write.Act.Stamp) continue;
+                if (stamp == old) missed++;
+                else caught++;
+                found = found.With(sector, stamp);
+            }
+
+            Require(caught == 0 || missed == 0 || _wasCut || _kind.Kills, $"{name}@{snapshot.Act.Source} has caught {caught} sectors of {write} and missed {missed}");
+        }
+
+        _disks = _disks.With(name, disk with { Snapshots = disk.Snapshots.SetItem(snapshot.Act.Source!, found), Older = disk.Older.AddRange(before.Older).Add(before.Head) });
+    }
+
     /// <summary>What this act alone has changed is as it was before.</summary>
     private void Undo(Doing doing)
     {
+        if (doing.Act.Code == XsegOp.Flatten)
+        {
+            var (before, now) = (doing.Before.All[doing.Act.Name], _disks.All[doing.Act.Name]);
+            _disks = _disks.With(doing.Act.Name, now with { BaseId = before.BaseId, BaseSnapshot = before.BaseSnapshot });
+            return;
+        }
+
         foreach (string name in doing.Touched)
         {
             var all = doing.Before.All.TryGetValue(name, out var old) ? _disks.All.SetItem(name, old) : _disks.All.Remove(name);
