@@ -22,6 +22,8 @@ public sealed record SegmentOptions
     public long Pages { get; init; } = 96 * 1024;
     /// <summary>Map and touch the pages at creation so that nobody pays for it later.</summary>
     public bool Prefault { get; init; } = true;
+    /// <summary>The segment's identity; 0 draws one. A simulation names its own, so that a seed replays exactly.</summary>
+    public UInt128 CreationId { get; init; }
 
     internal SegmentHeader ToHeader()
     {
@@ -50,6 +52,8 @@ public sealed record SegmentOptions
             SessionCount = (uint)Sessions,
             PageCountMax = (uint)Pages,
             LinkStride = (ulong)LinkLayout.Stride(SlotsPerPort),
+            CreationIdLow = (ulong)CreationId,
+            CreationIdHigh = (ulong)(CreationId >> 64),
         };
         ulong at = 4096;
         header.PortsOffset = Take(ref at, (ulong)Ports * PortEntry.Size);

@@ -25,6 +25,7 @@ public sealed partial class MemdPeer : Peer, IDisposable
     private MemdOptions _options;
     private bool _shaped;
     private bool _stopping;
+    private readonly bool _borrowed;
     private ReplyFlags _written;
 
     /// <summary>Makes the peer. <paramref name="name"/> is its name in the paths of the control plane.</summary>
@@ -33,6 +34,14 @@ public sealed partial class MemdPeer : Peer, IDisposable
         (_options, _name) = (options, name);
         _store = new ObjectStore(options.Volatile);
         Apply(options);
+    }
+
+    /// <summary>Another peer on the store of <paramref name="other"/>, which goes with that one: its successor, or that of another segment. For a simulation: one thread runs both.</summary>
+    public MemdPeer(MemdPeer other)
+    {
+        (_options, _name, _store) = (other._options, other._name, other._store);
+        _borrowed = true;
+        Apply(_options);
     }
 
     /// <summary>What is in force. Thread-safe.</summary>
@@ -78,7 +87,10 @@ public sealed partial class MemdPeer : Peer, IDisposable
     public Task CrashAsync() => Context.Reactor.CallAsync(Crash);
 
     /// <summary>Frees the data. After the peer's reactor has ended.</summary>
-    public void Dispose() => _store.Dispose();
+    public void Dispose()
+    {
+        if (!_borrowed) _store.Dispose();
+    }
 
     private void Apply(MemdOptions options)
     {

@@ -5,7 +5,7 @@ namespace Archipelago.Mapperd.Tests;
 
 /// <summary>
 /// Random operations on volumes, snapshots and clones against a model in memory that is compared as a whole; with orderly restarts and kills in between. The short form
-/// is part of every run; STORM_SEEDS=N runs N seeds, STORM_SEED=S one.
+/// is part of every run; STORM_SEEDS=N runs N seeds (from STORM_FIRST=S on), STORM_SEED=S one.
 /// </summary>
 public class ModelTests
 {
@@ -17,7 +17,7 @@ public class ModelTests
         {
             var seeds = new TheoryData<int>();
             if (Number("STORM_SEED") is { } one) seeds.Add(one);
-            else for (int seed = 1; seed <= (Number("STORM_SEEDS") ?? 16); seed++) seeds.Add(seed);
+            else for (int first = Number("STORM_FIRST") ?? 1, seed = first; seed < first + (Number("STORM_SEEDS") ?? 16); seed++) seeds.Add(seed);
             return seeds;
         }
     }

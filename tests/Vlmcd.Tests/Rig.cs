@@ -1,6 +1,5 @@
 using System.Text;
 using Archipelago.Mapperd;
-using Archipelago.Maps;
 using Archipelago.Memd;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
@@ -85,36 +84,7 @@ internal sealed partial class Rig : IDisposable
     }
 
     /// <summary>All objects that the store holds but the catalogue, locks, and names that nobody has.</summary>
-    internal List<string> Objects() => ClientNode.Run(async () =>
-    {
-        var io = new ObjectIo(Client.Context, Client.Context.OpenRoute("blocks"), 0);
-        var names = new List<string>();
-        for (ulong cursor = 0; cursor != ulong.MaxValue;)
-        {
-            var (status, bytes, next) = await io.ListAsync(cursor, 64 << 10);
-            Assert.Equal(0, status);
-            for (int at = 0; at + 2 <= bytes.Length;)
-            {
-                int length = BitConverter.ToUInt16(bytes, at);
-                if (length == 0) break;
-                names.Add(Encoding.ASCII.GetString(bytes, at + 2, length));
-                at += 2 + length;
-            }
-
-            cursor = next;
-        }
-
-        var found = new List<string>();
-        foreach (string name in names.Where(name => name[..2] is not ("c." or "l.")).Order(StringComparer.Ordinal))
-        {
-            var sector = new byte[512];
-            if (name.StartsWith("n.", StringComparison.Ordinal)) Assert.Equal(0, (await io.ReadAsync(Encoding.ASCII.GetBytes(name), 0, sector)).Status);
-            else sector[0] = 1;
-            if (sector.AsSpan().ContainsAnyExcept((byte)0)) found.Add(name);
-        }
-
-        return found;
-    });
+    internal List<string> Objects() => [.. ClientNode.Run(() => StoreList.ObjectsAsync(Client))];
 
     /// <summary>How many objects of a kind the store holds: <c>n</c>ames, <c>v</c>olumes, <c>d</c>irectories, chunks of <c>m</c>aps, <c>o</c>f data.</summary>
     internal int Count(char kind) => Objects().Count(name => name[0] == kind);

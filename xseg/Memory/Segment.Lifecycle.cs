@@ -155,8 +155,8 @@ public sealed unsafe partial class Segment
             int error = Libc.posix_fallocate(fd, 0, (long)header.TotalSize);
             if (error != 0)
                 throw new XsegException(error, $"{path}: {header.TotalSize >> 20} MiB cannot be allocated: {Marshal.GetPInvokeErrorMessage(error)}; make it smaller ([segment] pages) or free memory");
-            Span<ulong> id = stackalloc ulong[2];
-            RandomNumberGenerator.Fill(MemoryMarshal.AsBytes(id));
+            Span<ulong> id = [header.CreationIdLow, header.CreationIdHigh];
+            if ((id[0] | id[1]) == 0) RandomNumberGenerator.Fill(MemoryMarshal.AsBytes(id));
             (header.CreationIdLow, header.CreationIdHigh) = (id[0], id[1]);
             header.Checksum = HeaderChecksum(header);
             header.PagesCommitted = header.PageCountMax;

@@ -44,19 +44,24 @@ internal sealed partial class VolumeService
     {
         // Whoever began this goes on with its own work first.
         await _context.Reactor.Delay(TimeSpan.Zero);
+        long busySince = 0;
         for (var delay = _options.FirstRetry; !IsStopping;)
         {
             try
             {
                 if (await PurgeOneAsync(name) is not { } rest) break;
-                delay = _options.FirstRetry;
+                (delay, busySince) = (_options.FirstRetry, 0);
                 await RestAsync(rest);
                 continue;
             }
-            catch (ErrnoException gone) when (gone.Errno is Errno.ENOENT or Errno.EBUSY)
+            catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT)
             {
-                // The host that has it open goes on with it.
                 break;
+            }
+            catch (ErrnoException busy) when (busy.Errno == Errno.EBUSY)
+            {
+                // The host that has it goes on with it, unless it is dead.
+                if (IsOfTheLiving(ref busySince)) break;
             }
             catch (Exception later)
             {
@@ -70,6 +75,14 @@ internal sealed partial class VolumeService
 
         _purging.Remove(name);
         Purges--;
+    }
+
+    /// <summary>True when a lock has been another host's for so long that it is alive: of a dead one it would have been broken.</summary>
+    private bool IsOfTheLiving(ref long busySince)
+    {
+        long now = _context.Reactor.Now;
+        if (busySince == 0) busySince = now;
+        return now - busySince > 2 * _options.Lease.Ticks * 100;
     }
 
     /// <summary>Removes one snapshot, or goes on with it for a while; how long to rest then. Null: nothing is left that can be removed now.</summary>

@@ -27,6 +27,7 @@ internal sealed partial class VolumeService
 
     private async Task SettleLoopAsync()
     {
+        long busySince = 0;
         for (var delay = _options.FirstRetry; !IsStopping && !IsSettled;)
         {
             try
@@ -34,9 +35,11 @@ internal sealed partial class VolumeService
                 // Whoever failed gives its locks back first.
                 await _context.Reactor.Delay(TimeSpan.Zero);
                 _settleAgain = false;
-                await SettleAsync();
-                IsSettled = !_settleAgain;
-                continue;
+                bool isBusy = await SettleAsync();
+                // What another host is at is left to it, unless that is dead.
+                if (!isBusy) busySince = 0;
+                IsSettled = !_settleAgain && (!isBusy || IsOfTheLiving(ref busySince));
+                if (IsSettled || _settleAgain) continue;
             }
             catch (Exception fault)
             {
@@ -50,14 +53,15 @@ internal sealed partial class VolumeService
         _isSettling = false;
     }
 
-    /// <summary>Looks for what was cut off: creations, deletions of volumes and of snapshots, renames. What another host is at is left to it.</summary>
+    /// <summary>Looks for what was cut off: creations, deletions of volumes and of snapshots, renames. True if another host is at some of it.</summary>
     /// <exception cref="ErrnoException">The store fails.</exception>
-    private async Task SettleAsync()
+    private async Task<bool> SettleAsync()
     {
         ErrnoException? failed = null;
+        bool isBusy = false;
         foreach (var entry in await Catalogue.ReadAsync())
         {
-            if (IsStopping) return;
+            if (IsStopping) return false;
             try
             {
                 if (entry.Record.State == RecordState.Live) await SettleLiveAsync(entry);
@@ -65,7 +69,7 @@ internal sealed partial class VolumeService
             }
             catch (ErrnoException busy) when (busy.Errno is Errno.EBUSY or Errno.EAGAIN)
             {
-                // Another host is at it.
+                isBusy = true;
             }
             catch (ErrnoException fault)
             {
@@ -74,7 +78,7 @@ internal sealed partial class VolumeService
             }
         }
 
-        if (failed != null) throw failed;
+        return failed == null ? isBusy : throw failed;
     }
 
     /// <summary>Goes on with the removal of its snapshots; its name as the root says.</summary>

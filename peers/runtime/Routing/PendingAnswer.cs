@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Archipelago.Xseg.Memory;
 using Archipelago.Xseg.Ports;
 
 namespace Archipelago.Runtime.Routing;
@@ -29,8 +30,15 @@ internal sealed class PendingAnswer
 
     private void Finish()
     {
-        int status = _awaiter.GetResult();
-        _awaiter = default;
-        _poller.Answered(this, _request, status, _started);
+        try
+        {
+            int status = _awaiter.GetResult();
+            _awaiter = default;
+            _poller.Answered(this, _request, status, _started);
+        }
+        catch (CrashException)
+        {
+            // Whom a test has killed answers nobody; the process that it is a part of goes on.
+        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Archipelago.Xseg.Memory;
 
 namespace Archipelago.Runtime.Scheduling;
 
@@ -36,6 +37,13 @@ public sealed class Detached
         var awaiter = _awaiter;
         _awaiter = default;
         (_next, t_free) = (t_free, this);
-        awaiter.GetResult();
+        try
+        {
+            awaiter.GetResult();
+        }
+        catch (CrashException)
+        {
+            // Whom a test has killed is gone; the process that it is a part of goes on.
+        }
     }
 }
