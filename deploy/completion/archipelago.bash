@@ -27,6 +27,7 @@ _archipelago() {
             " volume diff") path=" volume diff" ;;
             " volume du") path=" volume du" ;;
             " volume hash") path=" volume hash" ;;
+            " volume fsck") path=" volume fsck" ;;
             " volume gc") path=" volume gc" ;;
             " volume import") path=" volume import" ;;
             " volume export") path=" volume export" ;;
@@ -99,6 +100,8 @@ _archipelago() {
         " volume du --socket") COMPREPLY=($(compgen -f -- "$word")); return ;;
         " volume hash --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
         " volume hash --socket") COMPREPLY=($(compgen -f -- "$word")); return ;;
+        " volume fsck --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
+        " volume fsck --socket") COMPREPLY=($(compgen -f -- "$word")); return ;;
         " volume gc --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
         " volume gc --socket") COMPREPLY=($(compgen -f -- "$word")); return ;;
         " volume import --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
@@ -162,7 +165,7 @@ _archipelago() {
         " run") words="memd filed radosd cached mapperd vlmcd nbd --state --config --set --help" ;;
         " down") words="--state --socket --json --keep-segment --discard-dirty --timeout --help" ;;
         " status") words="--state --segment --json --help" ;;
-        " volume") words="create info resize rename delete list snapshot clone rollback flatten open close lock unlock map diff du hash gc import export --help" ;;
+        " volume") words="create info resize rename delete list snapshot clone rollback flatten open close lock unlock map diff du hash fsck gc import export --help" ;;
         " volume create") words="--state --socket --json --object-size --help" ;;
         " volume info") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume resize") words="--state --socket --json --shrink --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
@@ -181,6 +184,7 @@ _archipelago() {
         " volume diff") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }') $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume du") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume hash") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " volume fsck") words="--state --socket --json --objects --repair --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume gc") words="--state --socket --json --dry-run --help" ;;
         " volume import") words="--state --socket --json --format --backing --resume --verify --step --help" ;;
         " volume export") words="--state --socket --json --format --resume --verify --step --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;

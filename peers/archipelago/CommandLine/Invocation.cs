@@ -49,13 +49,15 @@ internal sealed class Invocation(CliCommand command, ParseResult parsed)
 
     internal static void WriteJson<T>(T value, JsonTypeInfo<T> type) => Console.Out.WriteLine(JsonSerializer.Serialize(value, type));
 
-    /// <summary>A table without frames: readable, and to be cut by awk. An empty cell is a dash.</summary>
+    /// <summary>A table without frames: readable, and to be cut by awk. An empty cell is a dash. A head with <c>&gt;</c> in front is that of a
+    /// column of numbers, one with <c>~</c> of one that is broken where a terminal is too narrow.</summary>
     internal static void WriteTable(string[] heads, IEnumerable<string[]> rows)
     {
         var table = new Table().Border(TableBorder.None);
         foreach (string head in heads)
         {
-            var column = new TableColumn(new Text(head.TrimStart('>'), new Style(decoration: Decoration.Bold))).NoWrap().PadLeft(0).PadRight(2);
+            var column = new TableColumn(new Text(head.TrimStart('>', '~'), new Style(decoration: Decoration.Bold))).PadLeft(0).PadRight(2);
+            column.NoWrap = !head.StartsWith('~');
             table.AddColumn(head.StartsWith('>') ? column.RightAligned() : column);
         }
 

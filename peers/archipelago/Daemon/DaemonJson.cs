@@ -68,6 +68,9 @@ internal sealed record HashView(string Name, string Hash);
 /// <summary>The answer of `volume gc`.</summary>
 internal sealed record CollectView(bool DryRun, CollectResult Result);
 
+/// <summary>What `volume fsck` prints as JSON.</summary>
+internal sealed record CheckView(IReadOnlyList<CheckFinding> Findings, CheckResult Result);
+
 /// <summary>The answer of `volume import` and `volume export`. Bytes: of the volume.</summary>
 internal sealed record TransferReport(string Volume, string File, string Format, long Bytes, bool Verified);
 
@@ -122,6 +125,7 @@ internal sealed record FullStatus(string State, bool Running, IReadOnlyList<Proc
 [JsonSerializable(typeof(UsageView))]
 [JsonSerializable(typeof(HashView))]
 [JsonSerializable(typeof(CollectView))]
+[JsonSerializable(typeof(CheckView))]
 [JsonSerializable(typeof(TransferReport))]
 [JsonSerializable(typeof(Commands.Images.TransferState))]
 [JsonSerializable(typeof(FlowList))]

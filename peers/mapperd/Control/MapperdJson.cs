@@ -84,4 +84,6 @@ public sealed record MapperdStatus(IReadOnlyList<string> Open, int Removals, int
 [JsonSerializable(typeof(UsageItem))]
 [JsonSerializable(typeof(HashItem))]
 [JsonSerializable(typeof(CollectItem))]
+[JsonSerializable(typeof(CheckRequest))]
+[JsonSerializable(typeof(CheckItem))]
 public sealed partial class MapperdJson : JsonSerializerContext;

@@ -97,3 +97,36 @@ public sealed record CollectItem(string Step, long Count, CollectResult? Result 
 /// <param name="Foreign">Objects that are nothing of ours; they are left alone.</param>
 /// <param name="Skipped">What was not looked at, and why.</param>
 public sealed record CollectResult(long Objects, long Unreferenced, long Removed, long Foreign, IReadOnlyList<string> Skipped);
+
+/// <summary>The body of <c>POST /v1/fsck</c>.</summary>
+/// <param name="Volume">Name of the volume to check; null for all, and what is of none.</param>
+/// <param name="Objects">Look also for the objects that maps say exist, and (of all) count those that nothing refers to.</param>
+/// <param name="Repair">Put right what follows from the headers.</param>
+public sealed record CheckRequest(string? Volume = null, bool Objects = false, bool Repair = false);
+
+/// <summary>An item of its answer.</summary>
+/// <param name="Step">What it is at, in words; at last <c>done</c>.</param>
+/// <param name="Count">Objects looked at in this step.</param>
+/// <param name="Finding">Something that is wrong, found twice.</param>
+/// <param name="Result">In the last item: the sums.</param>
+public sealed record CheckItem(string Step, long Count, CheckFinding? Finding = null, CheckResult? Result = null);
+
+/// <summary>Something of the store that does not agree with the rest.</summary>
+/// <param name="Volume"><c>volume</c> or <c>volume@snapshot</c>; empty if it is of none that is known.</param>
+/// <param name="Object">Object of the store, with the sector where it is one of the catalogue.</param>
+/// <param name="What">What is wrong with it.</param>
+/// <param name="Advice">What to do.</param>
+/// <param name="Offset">First byte of the volume that cannot be reached because of it; null if it costs none.</param>
+/// <param name="Length">Bytes from there on.</param>
+/// <param name="Repairable"><c>--repair</c> can put it right.</param>
+/// <param name="Repaired">It was put right.</param>
+public sealed record CheckFinding(string Volume, string Object, string What, string Advice, ulong? Offset, ulong? Length, bool Repairable, bool Repaired);
+
+/// <summary>What a check has looked at and found.</summary>
+/// <param name="Volumes">Volumes whose maps were checked.</param>
+/// <param name="Entries">Objects whose entries were checked; what versions share counts once.</param>
+/// <param name="Problems">Findings that were not repaired.</param>
+/// <param name="Repaired">Findings that were.</param>
+/// <param name="Unreferenced">Objects that nothing refers to; null if they were not counted.</param>
+/// <param name="Skipped">What was not looked at, and why.</param>
+public sealed record CheckResult(long Volumes, long Entries, long Problems, long Repaired, long? Unreferenced, IReadOnlyList<string> Skipped);

@@ -76,6 +76,9 @@ internal sealed class MapDirectory
         Words[chunk] = word;
     }
 
+    /// <summary>Of what was loaded.</summary>
+    internal bool IsSectorSound(int sector) => MapSector.IsSound(SectorOf(sector), _volume, sector);
+
     private static int SectorsFor(int chunks) => (chunks + MapGeometry.SectorEntries - 1) / MapGeometry.SectorEntries;
 
     private Span<byte> SectorOf(int sector) => _bytes.AsSpan(sector * MapGeometry.SectorBytes, MapGeometry.SectorBytes);

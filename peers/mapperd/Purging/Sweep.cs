@@ -1,3 +1,4 @@
+using Archipelago.Mapperd.Checking;
 using Archipelago.Mapperd.Format;
 using Archipelago.Mapperd.Maps;
 using Archipelago.Mapperd.Volumes;
@@ -75,9 +76,27 @@ internal sealed class Sweep(VolumeService volumes, Inventory found, References r
     private async ValueTask NameAsync(string name)
     {
         var sector = await volumes.Store.ReadSectorAsync(VolumeName.ObjectOf(name), $"name {name}");
-        // Of a volume that there still is, or is about to be, its own changes put the name right.
-        if (NameRecord.Read(sector, name) is var id and not 0 && (listed.Contains(id) || await volumes.Store.ReadRootAsync(id) != null)) return;
+        if (NameRecord.Read(sector, name) is var id and not 0 && (listed.Contains(id) || await volumes.Store.ReadRootAsync(id) != null))
+        {
+            await StaleNameAsync(name);
+            return;
+        }
+
         await CountAsync(() => volumes.DropNameAsync(name, sector));
+    }
+
+    /// <summary>Of a volume that there is its own changes put the name right, unless one was cut off.</summary>
+    private async ValueTask StaleNameAsync(string name)
+    {
+        if (await NameCheck.CheckAsync(volumes.Store, name, listed.Contains) is not { Repair: Repair.StaleName } stale) return;
+        try
+        {
+            await CountAsync(() => volumes.RepairAsync(stale));
+        }
+        catch (ErrnoException busy) when (busy.Errno is Errno.EBUSY or Errno.EAGAIN)
+        {
+            _skipped.Add($"name {name}: another host is at volume {stale.Volume}; collect there");
+        }
     }
 
     private async ValueTask DeleteAsync(byte[] name, bool isData)
@@ -103,5 +122,9 @@ internal sealed class Sweep(VolumeService volumes, Inventory found, References r
         if (!dryRun) Removed();
     }
 
-    private void Removed() => progress?.Invoke("removing", ++_removed);
+    private void Removed()
+    {
+        _removed++;
+        progress?.Invoke("removing", _removed);
+    }
 }

@@ -22,13 +22,15 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
 
     /// <summary>Records that are damaged, as text, as of the last reading.</summary>
     internal IReadOnlyList<string> Damaged { get; private set; } = [];
+    /// <summary>The same, by their places.</summary>
+    internal IReadOnlyList<(int Slot, string What)> Faults { get; private set; } = [];
 
     /// <summary>Reads all records.</summary>
     /// <exception cref="ErrnoException">The store fails.</exception>
     internal async ValueTask<List<Entry>> ReadAsync()
     {
         var found = new List<Entry>();
-        var damaged = new List<string>();
+        var damaged = new List<(int Slot, string What)>();
         var bytes = new byte[ReadBytes];
         for (int index = 0; index < MaxObjects; index++)
         {
@@ -45,7 +47,8 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
             if (status != 0) throw new ErrnoException(status, $"the catalogue of volumes, object {Encoding.ASCII.GetString(ObjectName(index))}, cannot be read: {Errno.Describe(status)}");
         }
 
-        Damaged = damaged;
+        Faults = damaged;
+        Damaged = [.. damaged.Select(fault => Text(fault.Slot, fault.What))];
         return found;
     }
 
@@ -76,14 +79,19 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
     private ValueTask<int> SwapAsync(int slot, CatalogueRecord? from, CatalogueRecord? to) => io.SwapAsync(
         ObjectName(slot / RecordsPerObject), (ulong)(slot % RecordsPerObject) * Sector.Bytes, from?.ToSector() ?? new byte[Sector.Bytes], to?.ToSector() ?? new byte[Sector.Bytes]);
 
-    private void Add(int slot, ReadOnlySpan<byte> sector, List<Entry> found, List<string> damaged)
+    private void Add(int slot, ReadOnlySpan<byte> sector, List<Entry> found, List<(int Slot, string What)> damaged)
     {
         var record = CatalogueRecord.Read(sector, out string? why);
         if (record != null) found.Add(new Entry(slot, record));
         if (why == null) return;
-        damaged.Add($"record {slot} of the catalogue {why}");
-        if (_told.Add(slot)) context.Log.LogError("{Fault}; it is left alone, its volume is listed again when it is opened", damaged[^1]);
+        damaged.Add((slot, why));
+        if (_told.Add(slot)) context.Log.LogError("{Fault}; it is left alone, its volume is listed again when it is opened", Text(slot, why));
     }
+
+    private static string Text(int slot, string why) => $"record {slot} of the catalogue {why}";
+
+    /// <summary>Object and sector of a record, for people.</summary>
+    internal static string PlaceOf(int slot) => $"{Encoding.ASCII.GetString(ObjectName(slot / RecordsPerObject))} sector {slot % RecordsPerObject}";
 
     private static byte[] ObjectName(int index) => Encoding.ASCII.GetBytes($"c.{index:x4}");
 

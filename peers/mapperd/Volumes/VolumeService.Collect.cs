@@ -72,6 +72,9 @@ internal sealed partial class VolumeService
                 if (await _store.TryLoadAsync(seen, id) && seen.RootSector.AsSpan().SequenceEqual(before.RootSector) && seen.Slots.SequenceEqual(before.Slots))
                     throw Hidden(seen.Root!.Name, "a part of its map is damaged, see the log");
             }
+
+            // Its removal would have said so in the record before.
+            if (seen.Root == null && entry != null && await Catalogue.FindAsync(id) is { Record.State: RecordState.Live }) throw Hidden(name, $"its header, object v.{id:x16}, is missing");
         }
 
         return references;

@@ -81,11 +81,11 @@ internal sealed partial class VolumeService
         return failed == null ? isBusy : throw failed;
     }
 
-    /// <summary>Goes on with the removal of its snapshots; its name as the root says.</summary>
+    /// <summary>Goes on with the removal of its snapshots; the record as the root says. It was read before the root: if somebody has changed it since, that is as good.</summary>
     private async ValueTask SettleLiveAsync(Catalogue.Entry entry)
     {
         if (await _store.ReadRootAsync(entry.Record.Id) is not { IsDeleted: false } root) return;
-        if (root.Name != entry.Record.Name || root.BaseVolume != entry.Record.BaseVolume) await ListAsync(root);
+        if (CatalogueRecord.Of(root, RecordState.Live) is var record && record != entry.Record) await Catalogue.ReplaceAsync(entry, record);
         if (root.Slots == 0) return;
         var seen = new Volume(root.Name, _context.Reactor);
         if (await _store.TryLoadAsync(seen, root.Id)) StartPurge(seen);

@@ -14,6 +14,7 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
 
     internal ChunkStore Chunks => chunks;
     internal ObjectIo Meta => meta;
+    internal Runtime.Scheduling.IReactor Reactor => context.Reactor;
 
     /// <summary>Which volume has the name, 0 for none. A name whose volume says otherwise, left by a change that was cut off, is none.</summary>
     internal async ValueTask<ulong> ResolveAsync(string name)

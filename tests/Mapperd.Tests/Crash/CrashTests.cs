@@ -76,6 +76,8 @@ public class CrashTests
         Assert.True(harm == null, $"{at}: the collector has done harm: {harm}");
         var left = world.Collect(dryRun: true);
         Assert.True(left.Unreferenced == 0, $"{at}: {left.Unreferenced} objects are left over");
+        var (findings, _) = world.Check(objects: false);
+        Assert.True(findings.Count == 0, $"{at}: {string.Join("; ", findings)}");
         // It can be done, or done again.
         if (isNotNew != null) world.Run(op);
         world.Verify();

@@ -1,3 +1,4 @@
+using Archipelago.Mapperd.Control;
 using Archipelago.Mapperd.Format;
 using Archipelago.Mapperd.Volumes;
 using Archipelago.Xseg;
@@ -86,6 +87,20 @@ internal sealed class World(Rig rig)
     }
 
     internal Collection Collect(bool dryRun = false) => rig.MapperdNode.Run(() => rig.Mapperd.Volumes.CollectAsync(dryRun));
+
+    /// <summary>What a check finds, and its result.</summary>
+    internal (List<CheckFinding> Findings, CheckResult Result) Check(string? volume = null, bool objects = true, bool repair = false) => rig.MapperdNode.Run(async () =>
+    {
+        var findings = new List<CheckFinding>();
+        CheckResult? result = null;
+        await rig.Mapperd.Volumes.CheckAsync(new CheckRequest(volume, objects, repair), item =>
+        {
+            if (item.Finding is { } finding) findings.Add(finding);
+            result = item.Result ?? result;
+            return default;
+        }, CancellationToken.None);
+        return (findings, result!);
+    });
 
     /// <summary>Deletes all volumes, those that are cloned from others first; then nothing is left.</summary>
     internal void DeleteAll(bool collects = false)

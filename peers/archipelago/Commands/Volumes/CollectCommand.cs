@@ -27,14 +27,14 @@ internal static class CollectCommand
     {
         bool dry = invocation.Has("--dry-run");
         CollectResult? result = null;
-        using (var progress = new ProgressOfSteps())
+        using (var progress = new StepProgress())
         {
             await VolumeHosts.StreamAsync(
                 invocation, $"/v1/gc{(dry ? "?dry-run=true" : "")}", Nothing.Value, ControlJson.Default.Nothing, MapperdJson.Default.CollectItem,
                 item =>
                 {
                     result = item.Result ?? result;
-                    progress.Report(item);
+                    progress.Report(item.Step, item.Count);
                 }, cancel);
         }
 
@@ -48,24 +48,5 @@ internal static class CollectCommand
         }
 
         return ExitCode.Ok;
-    }
-
-    private sealed class ProgressOfSteps : IDisposable
-    {
-        private string _step = "";
-        private Progress? _progress;
-
-        internal void Report(CollectItem item)
-        {
-            if (item.Step != _step)
-            {
-                _progress?.Dispose();
-                (_step, _progress) = (item.Step, new Progress(item.Step));
-            }
-
-            _progress!.Report(item.Count, 0);
-        }
-
-        public void Dispose() => _progress?.Dispose();
     }
 }

@@ -13,6 +13,7 @@ internal static class VolumeCommands
         .. SnapshotCommands.Table(client),
         .. LockCommands.Table(client),
         .. InspectCommands.Table(client),
+        CheckCommand.Entry(client),
         .. CollectCommand.Table(client),
         .. Images.ImageCommands.Table(client),
     ];

@@ -1,0 +1,48 @@
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Volumes;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+
+namespace Archipelago.Mapperd.Checking;
+
+/// <summary>Checks the records of names against the volumes that they name.</summary>
+internal static class NameCheck
+{
+    /// <summary>What is wrong with the record of a name; null for nothing.</summary>
+    /// <param name="store">Reads it.</param>
+    /// <param name="name">The name.</param>
+    /// <param name="isListed">Whether the catalogue lists a volume, whatever its state.</param>
+    /// <exception cref="ErrnoException">The store fails.</exception>
+    internal static async ValueTask<Finding?> CheckAsync(VolumeStore store, string name, Func<ulong, bool> isListed)
+    {
+        string place = $"n.{name}";
+        var sector = await store.ReadSectorAsync(VolumeName.ObjectOf(name), $"name {name}");
+        ulong id;
+        try
+        {
+            id = NameRecord.Read(sector, name);
+        }
+        catch (ErrnoException damaged)
+        {
+            return new Finding("", place, damaged.Message[(damaged.Message.IndexOf(place, StringComparison.Ordinal) + place.Length + 1)..], "delete the object: no volume has this name (`archipelago volume list`)");
+        }
+
+        if (id == 0) return null;
+        VolumeRoot? root;
+        try
+        {
+            root = await store.ReadRootAsync(id);
+        }
+        catch (ErrnoException damaged) when (damaged.Errno is Errno.EPROTO or Errno.EIO)
+        {
+            // That is the finding.
+            return null;
+        }
+
+        if (root == null) return isListed(id) ? null : new Finding("", place, $"names volume {id:x16}, which there is not", "run `archipelago volume gc`, which frees it") { Id = id };
+        // What is being deleted frees its name itself.
+        return root.IsDeleted || root.Name == name ? null
+            : HeaderCheck.Repairable(Repair.StaleName, root, place, $"names volume {id:x16}, which has the name {root.Name}: a rename was cut off, and the name counts as free")
+            with { Advice = "run `archipelago volume gc`, or `archipelago volume fsck --repair`" };
+    }
+}

@@ -1,0 +1,237 @@
+using Archipelago.Mapperd.Checking;
+using Archipelago.Mapperd.Control;
+using Archipelago.Mapperd.Format;
+using Archipelago.Mapperd.Inspection;
+using Archipelago.Mapperd.Purging;
+using Archipelago.Maps;
+using Archipelago.Runtime;
+
+namespace Archipelago.Mapperd.Volumes;
+
+/// <summary>
+/// The check of all that is in the store. It writes nothing, takes no lock, and runs beside everything else, so what it finds at the first look may be a change that goes on. What is told
+/// was found a second time, the same in all that led there: names of directories, layers and numbers of snapshots are never used again, so it was so all the time in between. Two
+/// objects that one change writes one after the other are compared a second time under the volume's gate, and told only if no other host had the lock.
+/// </summary>
+internal sealed partial class VolumeService
+{
+    private static readonly TimeSpan SecondLook = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>One run of a check: what it is asked, and what it has found.</summary>
+    private sealed class CheckRun(CheckRequest request, Func<CheckItem, ValueTask> tell)
+    {
+        internal CheckRequest Request => request;
+        internal Func<CheckItem, ValueTask> Tell => tell;
+        internal Inventory? Found { get; set; }
+        internal List<string> Skipped { get; } = [];
+        internal HashSet<string> Named { get; } = new(StringComparer.Ordinal);
+        internal long Volumes, Entries, Problems, Repaired;
+    }
+
+    /// <summary>Checks one volume, or all and what is of none.</summary>
+    /// <param name="request">What to check.</param>
+    /// <param name="tell">Gets findings as they come, how far it is, and the result in the last item.</param>
+    /// <param name="cancel">Ends it.</param>
+    /// <exception cref="ErrnoException">ENOENT: there is no such volume. ECANCELED. The store's own.</exception>
+    internal async Task CheckAsync(CheckRequest request, Func<CheckItem, ValueTask> tell, CancellationToken cancel)
+    {
+        var run = new CheckRun(request, tell);
+        ulong[] ids;
+        if (request.Volume is { } name)
+        {
+            ids = await FindAllAsync(VolumeName.Check(System.Text.Encoding.UTF8.GetBytes(name)));
+        }
+        else
+        {
+            // Before the catalogue: what is made later is not in it.
+            run.Found = await ListStoreAsync(run, cancel);
+            ids = [.. (await Catalogue.ReadAsync()).Select(entry => entry.Record.Id).Union(run.Found.Roots)];
+            await CheckCatalogueAsync(run);
+        }
+
+        var maps = new MapCheck(_meta, request.Objects ? Sizes(cancel) : null, run.Found, async count =>
+        {
+            ThrowIfEnded(cancel);
+            run.Entries += count;
+            await tell(new CheckItem("checking maps, objects", run.Entries));
+        });
+        foreach (ulong id in ids)
+        {
+            ThrowIfEnded(cancel);
+            await CheckVolumeAsync(run, id, maps);
+        }
+
+        foreach (string one in run.Found?.Names.Where(one => !run.Named.Contains(one)).ToArray() ?? [])
+        {
+            ThrowIfEnded(cancel);
+            await ConfirmAsync(run, async found =>
+            {
+                var listed = (await Catalogue.ReadAsync()).Select(entry => entry.Record.Id).ToHashSet();
+                if (await NameCheck.CheckAsync(_store, one, listed.Contains) is { } wrong) found.Add(wrong);
+            }, [one]);
+        }
+
+        var left = request is { Objects: true, Volume: null } ? await CountLeftAsync(run) : null;
+        await tell(new CheckItem("done", run.Entries, Result: new CheckResult(run.Volumes, run.Entries, run.Problems, run.Repaired, left, run.Skipped)));
+    }
+
+    /// <summary>The volumes of a name: by its record, and, for that may be what is wrong, by the catalogue.</summary>
+    private async ValueTask<ulong[]> FindAllAsync(string name)
+    {
+        var ids = (await Catalogue.ReadAsync()).Where(entry => entry.Record.Name == name).Select(entry => entry.Record.Id).ToHashSet();
+        try
+        {
+            if (await _store.ResolveAsync(name) is var id and not 0) ids.Add(id);
+        }
+        catch (ErrnoException damaged) when (damaged.Errno is Errno.EIO or Errno.EPROTO && ids.Count > 0)
+        {
+            // That is what is found then.
+        }
+
+        return ids.Count > 0 ? [.. ids] : throw VolumeStore.NoVolume(name);
+    }
+
+    private ValueTask<Inventory> ListStoreAsync(CheckRun run, CancellationToken cancel) => Inventory.TakeAsync(_meta, count =>
+    {
+        _ = run.Tell(new CheckItem("listing", count)).AsTask();
+        return !IsStopping && !cancel.IsCancellationRequested;
+    });
+
+    private ValueTask CheckCatalogueAsync(CheckRun run) => ConfirmAsync(run, async found =>
+    {
+        await Catalogue.ReadAsync();
+        foreach (var (slot, what) in Catalogue.Faults)
+            found.Add(new Finding("", Catalogue.PlaceOf(slot), what, "open the volume that `volume list` does not show, which lists it again, and restore that sector from a copy (until then no snapshot is deleted)"));
+    }, []);
+
+    private async ValueTask CheckVolumeAsync(CheckRun run, ulong id, MapCheck maps)
+    {
+        VolumeRoot? root = null;
+        await ConfirmAsync(run, async found =>
+        {
+            root = await new HeaderCheck(_store, await Catalogue.ReadAsync()).CheckAsync(id, found);
+            if (root != null) run.Named.Add(root.Name);
+        }, () => root == null ? [] : [root.Name], id);
+        if (root == null) return;
+        run.Volumes++;
+        await ConfirmAsync(run, found => CheckMapsAsync(id, maps, found), []);
+    }
+
+    /// <summary>The maps of all versions but those that are being removed, of which a part may be gone.</summary>
+    private async ValueTask CheckMapsAsync(ulong id, MapCheck maps, List<Finding> found)
+    {
+        var seen = new Volume($"{id:x16}", _context.Reactor);
+        if (!await _store.TryLoadAsync(seen, id) || seen.Root is not { IsDeleted: false } root) return;
+        HeaderCheck.CheckSnapshots(seen, found);
+        await maps.CheckAsync(root.Name, id, seen.Head.Directory, root.Size, root.ObjectSize, found);
+        foreach (var snapshot in seen.Snapshots.Where(record => record.State == SnapshotState.Live).OrderByDescending(record => record.Number))
+        {
+            var its = new List<Finding>();
+            var map = await _store.MapOfAsync(root, snapshot);
+            await maps.CheckAsync($"{root.Name}@{snapshot.Name}", id, map.Directory, snapshot.Size, root.ObjectSize, its);
+            // What it shares with a later version is told once.
+            found.AddRange(its.Where(one => !found.Exists(told => told.Object == one.Object && told.What == one.What)));
+        }
+    }
+
+    private ValueTask ConfirmAsync(CheckRun run, Func<List<Finding>, ValueTask> look, IReadOnlyList<string> gates) => ConfirmAsync(run, look, () => gates, 0);
+
+    /// <summary>Looks, looks again, and tells what both have found.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="look">Looks, and adds what it finds.</param>
+    /// <param name="gates">Names whose gates keep this mapperd's own changes away from the second look.</param>
+    /// <param name="id">The volume that it is about, 0 if its findings say that.</param>
+    private async ValueTask ConfirmAsync(CheckRun run, Func<List<Finding>, ValueTask> look, Func<IReadOnlyList<string>> gates, ulong id)
+    {
+        var first = await LookAsync(look, id);
+        if (first.Count == 0) return;
+        ulong about = first.Select(finding => finding.Id).FirstOrDefault(one => one != 0, id);
+        var before = first.Exists(finding => finding.Repair != Repair.None) ? await _locks.ReadAsync(about) : null;
+        await _context.Reactor.Delay(SecondLook);
+        var entered = new List<Volume>();
+        List<Finding> told;
+        LockInfo? after;
+        try
+        {
+            // In the order that all keep.
+            foreach (string name in gates().Concat(first.Select(finding => finding.Volume)).Where(name => before != null && name.Length > 0).Distinct().Order(StringComparer.Ordinal))
+                entered.Add(await Table.EnterAsync(name));
+            var second = await LookAsync(look, id);
+            told = [.. first.Where(second.Contains)];
+            after = before == null ? null : await _locks.ReadAsync(about);
+        }
+        finally
+        {
+            foreach (var volume in entered) Table.Leave(volume);
+        }
+
+        foreach (var finding in told)
+        {
+            if (finding.Repair == Repair.None || IsAtRest(before!, after!)) await TellAsync(run, finding);
+            else run.Skipped.Add($"volume {finding.Volume}: {finding.Object} {finding.What}, which may be a change that goes on: its lock is {after!.State} ({after.Owner ?? after.Fault}); check there, or when it is closed");
+        }
+    }
+
+    /// <summary>Between two looks no other host was at the volume.</summary>
+    private static bool IsAtRest(LockInfo before, LockInfo after) =>
+        (before.State == "free" || before.State == "busy") && before.State == after.State && before.Epoch == after.Epoch;
+
+    private async ValueTask<List<Finding>> LookAsync(Func<List<Finding>, ValueTask> look, ulong id)
+    {
+        var found = new List<Finding>();
+        try
+        {
+            await look(found);
+        }
+        catch (ErrnoException failed) when (failed.Errno is not (Errno.ECANCELED or Errno.ESHUTDOWN))
+        {
+            found.Add(new Finding("", id == 0 ? "" : $"v.{id:x16}", failed.Message, "see to the store, and check again"));
+        }
+
+        return found;
+    }
+
+    private async ValueTask TellAsync(CheckRun run, Finding finding)
+    {
+        string? fault = null;
+        bool isRepaired = false;
+        if (run.Request.Repair && finding.Repair != Repair.None)
+        {
+            try
+            {
+                isRepaired = await RepairAsync(finding);
+            }
+            catch (ErrnoException failed)
+            {
+                fault = failed.Message;
+            }
+        }
+
+        if (isRepaired) run.Repaired++;
+        else run.Problems++;
+        string advice = isRepaired ? "nothing: it was repaired" : fault != null ? $"it cannot be repaired now: {fault}" : finding.Advice;
+        await run.Tell(new CheckItem("checking", run.Entries, new CheckFinding(
+            finding.Volume, finding.Object, finding.What, advice, finding.Offset, finding.Length, finding.Repair != Repair.None, isRepaired)));
+    }
+
+    /// <summary>How many objects nothing refers to; null if nobody knows.</summary>
+    private async ValueTask<long?> CountLeftAsync(CheckRun run)
+    {
+        try
+        {
+            var left = await CollectAsync(dryRun: true, (step, count) => _ = run.Tell(new CheckItem($"what nothing refers to: {step}", count)).AsTask());
+            run.Skipped.AddRange(left.Skipped);
+            return left.Unreferenced;
+        }
+        catch (ErrnoException unknown)
+        {
+            run.Skipped.Add($"objects that nothing refers to: {unknown.Message}");
+            return null;
+        }
+    }
+
+    private void ThrowIfEnded(CancellationToken cancel)
+    {
+        if (IsStopping || cancel.IsCancellationRequested) throw new ErrnoException(Errno.ECANCELED, "the check was ended before it was done; nothing was changed");
+    }
+}
