@@ -165,6 +165,55 @@ public class DamageTests
         world.DeleteAll();
     }
 
+    [Theory]
+    [InlineData(XsegOp.Delete, 0)]
+    [InlineData(XsegOp.Discard, 0)]
+    [InlineData(XsegOp.Truncate, 700)]
+    public void While_the_catalogue_is_lost_nothing_is_deleted_that_may_have_clones(XsegOp loss, int left)
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
+        var world = Scenarios.Family(rig);
+        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", loss, "c.0000", length: loss == XsegOp.Discard ? 4096 : (ulong)left)).Status);
+        rig.Kill(mapperd: true, vlmcd: true);
+        foreach (string name in new[] { "base@s1", "clone@c1", "base", "clone" })
+        {
+            Assert.True(Errno.EIO == rig.Do(XsegOp.Delete, name, flags: RequestFlags.Force).Status, name);
+            Assert.Contains("catalogue", world.Refusals());
+        }
+
+        rig.UntilIdle();
+        if (loss == XsegOp.Truncate) return;
+        // The collector lists them again, and then they are whose clones they were.
+        Assert.Equal(0, world.Collect().Removed);
+        world.Verify();
+        Assert.Equal(Errno.EBUSY, rig.Do(XsegOp.Delete, "base@s1").Status);
+        world.Run(Op.Delete("base@s2"));
+        world.DeleteAll();
+    }
+
+    [Theory]
+    [InlineData(XsegOp.Delete)]
+    [InlineData(XsegOp.Discard)]
+    public void A_header_that_is_missing_stops_the_collector(XsegOp loss)
+    {
+        using var rig = new Rig();
+        var world = Scenarios.Family(rig);
+        string root = $"v.{rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("base")).Root!.Id):x16}";
+        int length = (int)rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Info, root)).Serviced;
+        byte[] whole = rig.ClientNode.Run(() => rig.Client.Read("blocks", root, 0, 0, (ulong)length)).Data;
+        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", loss, root, length: (ulong)length)).Status);
+        rig.Kill(mapperd: true, vlmcd: true);
+        var refused = Assert.Throws<ErrnoException>(() => Unwrap(() => world.Collect()));
+        Assert.Equal(Errno.EUCLEAN, refused.Errno);
+        Assert.Contains(root, refused.Message);
+        rig.UntilIdle();
+        // Restored from a copy, all is there.
+        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Write("blocks", root, 0, 0, whole)).Status);
+        rig.Kill(mapperd: true, vlmcd: true);
+        world.Verify();
+        Assert.Equal(0, world.Collect(dryRun: true).Unreferenced);
+    }
+
     /// <summary>Of what is being removed the map may be half gone; what shares its chunks is not.</summary>
     [Fact]
     public void A_damaged_chunk_that_a_snapshot_shares_with_one_that_is_being_deleted_stops_the_collector()

@@ -44,12 +44,22 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
                     Add(index * RecordsPerObject + (int)(offset / Sector.Bytes) + i, bytes.AsSpan(i * Sector.Bytes, Sector.Bytes), found, damaged);
             }
 
+            // A record is written as a whole: what ends within one was cut off, and with it perhaps the record of a clone.
+            if (size % Sector.Bytes != 0) damaged.Add($"record {index * RecordsPerObject + (int)(size / Sector.Bytes)} of the catalogue is cut off");
             if (status != 0) throw new ErrnoException(status, $"the catalogue of volumes, object {Encoding.ASCII.GetString(ObjectName(index))}, cannot be read: {Errno.Describe(status)}");
         }
 
         Faults = damaged;
         Damaged = [.. damaged.Select(fault => Text(fault.Slot, fault.What))];
         return found;
+    }
+
+    /// <summary>Why nobody knows, by these entries, which clones a volume's snapshots have; null if that is known.</summary>
+    internal string? FaultFor(VolumeRoot root, List<Entry> entries)
+    {
+        if (Damaged.Count > 0) return $"{Damaged[0]}; restore that object from a copy first";
+        // Zeros are free places: a catalogue that was lost looks like an empty one. A volume that is missing in it tells.
+        return entries.Exists(entry => entry.Record.Id == root.Id) ? null : "the catalogue has lost this volume, and perhaps its clones; `archipelago volume gc` lists all volumes again";
     }
 
     internal async ValueTask<Entry?> FindAsync(ulong id) => (await ReadAsync()).Find(entry => entry.Record.Id == id);

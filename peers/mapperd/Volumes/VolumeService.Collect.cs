@@ -64,17 +64,23 @@ internal sealed partial class VolumeService
             progress?.Invoke("reading maps", ++done);
             string name = listed.TryGetValue(id, out var entry) ? entry.Record.Name : $"{id:x16}";
             var seen = new Volume(name, _context.Reactor);
-            while (await _store.TryLoadAsync(seen, id) && !await MarkAsync(references, seen, isListed: entry != null))
+            while (true)
             {
+                if (!await _store.TryLoadAsync(seen, id))
+                {
+                    // Of what is being made or deleted there may be none; of what lives it was lost, and with it what its objects are for.
+                    if (entry?.Record.State == RecordState.Live && (await Catalogue.FindAsync(id))?.Record.State == RecordState.Live)
+                        throw Hidden(name, $"its header, object v.{id:x16}, is missing");
+                    break;
+                }
+
+                if (await MarkAsync(references, seen, isListed: entry != null)) break;
                 // A part of it may have been deleted while its map was read.
                 var before = seen;
                 seen = new Volume(name, _context.Reactor);
                 if (await _store.TryLoadAsync(seen, id) && seen.RootSector.AsSpan().SequenceEqual(before.RootSector) && seen.Slots.SequenceEqual(before.Slots))
                     throw Hidden(seen.Root!.Name, "a part of its map is damaged, see the log");
             }
-
-            // Its removal would have said so in the record before.
-            if (seen.Root == null && entry != null && await Catalogue.FindAsync(id) is { Record.State: RecordState.Live }) throw Hidden(name, $"its header, object v.{id:x16}, is missing");
         }
 
         return references;
@@ -124,7 +130,7 @@ internal sealed partial class VolumeService
         }
     }
 
-    /// <summary>Runs work on a volume with its lock, not under its gate; false if another host has it or it is gone.</summary>
+    /// <summary>Runs work on a volume with its lock, not under its gate; false if another host has it, or has taken it from its users here, or it is gone.</summary>
     internal async ValueTask<bool> WithLockAsync(string name, Func<Volume, Task> work)
     {
         var volume = await Table.EnterAsync(name);
@@ -134,7 +140,7 @@ internal sealed partial class VolumeService
             await LockAsync(volume);
             isLocked = true;
         }
-        catch (ErrnoException other) when (other.Errno is Errno.EBUSY or Errno.ENOENT)
+        catch (ErrnoException other) when (other.Errno is Errno.EBUSY or Errno.ENOENT or Errno.ESTALE or Errno.EAGAIN)
         {
             return false;
         }

@@ -150,9 +150,9 @@ internal sealed partial class VolumeService
         var candidates = volume.Snapshots.Where(record => record.State == SnapshotState.Deleting && volume.ChildrenOf(record.Number).Count() <= 1).ToArray();
         if (candidates.Length == 0) return null;
         var entries = await Catalogue.ReadAsync();
-        if (Catalogue.Damaged.Count > 0)
+        if (Catalogue.FaultFor(volume.Root!, entries) is { } fault)
         {
-            _context.Log.LogWarning("volume {Volume}: {Fault}; as nobody knows whose clone that is, no snapshot is removed", volume.Name, Catalogue.Damaged[0]);
+            _context.Log.LogWarning("volume {Volume}: no snapshot is removed, as nobody knows whether it has clones, for {Fault}", volume.Name, fault);
             return null;
         }
 

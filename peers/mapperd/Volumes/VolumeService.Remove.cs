@@ -144,8 +144,7 @@ internal sealed partial class VolumeService
     {
         if (snapshots.Count == 0) return;
         var entries = await Catalogue.ReadAsync();
-        if (Catalogue.Damaged.Count > 0)
-            throw new ErrnoException(Errno.EIO, $"volume {root.Name}: nobody knows whether its snapshots have clones, for {Catalogue.Damaged[0]}; restore that object from a copy first");
+        if (Catalogue.FaultFor(root, entries) is { } fault) throw new ErrnoException(Errno.EIO, $"volume {root.Name}: nobody knows whether its snapshots have clones, for {fault}");
         foreach (var snapshot in snapshots)
         {
             var clones = entries.Where(entry => entry.Record.BaseVolume == root.Id && entry.Record.BaseSnapshot == snapshot.Number && entry.Record.State != RecordState.Deleting).ToArray();
