@@ -75,8 +75,9 @@ public sealed partial class CachedPeer : IControlEndpoints
             "off" => CachePolicy.Off,
             _ => throw new ErrnoException(Errno.EINVAL, $"policy '{change.Policy}': expected writeback, writethrough, off or default"),
         };
-        uint index = FlowNamed(change.Volume);
-        SetPolicy(index, policy, change.SafeUntilFlush);
+        // Who wants it unsafe says so each time: it must not stay behind from a policy of long ago.
+        uint index = FlowTable.SetPolicy(Context.Segment, NameBytes(change.Volume), FlowSpace.Data, policy, change.SafeUntilFlush);
+        if (index == 0) throw NoFlow(change.Volume);
         // From here on nothing new becomes dirty that may not; what is, goes down before the change is called done.
         if (_objects.PolicyOf(index) != CachePolicy.WriteBack)
         {
@@ -89,20 +90,17 @@ public sealed partial class CachedPeer : IControlEndpoints
         return Collect();
     }
 
-    private unsafe void SetPolicy(uint flow, CachePolicy policy, bool safe)
-    {
-        var entry = Context.Segment.FlowAt(flow);
-        Shared.Store(ref entry->Policy, (byte)policy);
-        // Who wants it unsafe says so each time: it must not stay behind from a policy of long ago.
-        Shared.Store(ref entry->SafeUntilFlush, safe ? (byte)1 : (byte)0);
-    }
-
     private uint FlowNamed(string? volume)
     {
-        if (string.IsNullOrEmpty(volume)) throw new ErrnoException(Errno.EINVAL, "\"volume\" is missing: expected the name of a volume");
-        uint flow = FlowTable.Find(Context.Segment, Encoding.UTF8.GetBytes(volume));
-        return flow != 0 ? flow : throw new ErrnoException(Errno.ENOENT, $"volume '{volume}' has not been opened on this host; `archipelago volume list` shows what there is");
+        uint flow = FlowTable.Find(Context.Segment, NameBytes(volume));
+        return flow != 0 ? flow : throw NoFlow(volume!);
     }
+
+    private static byte[] NameBytes(string? volume) =>
+        string.IsNullOrEmpty(volume) ? throw new ErrnoException(Errno.EINVAL, "\"volume\" is missing: expected the name of a volume") : Encoding.UTF8.GetBytes(volume);
+
+    private static ErrnoException NoFlow(string volume) => new(
+        Errno.ENOENT, $"volume '{volume}' has not been opened on this host, or so long ago that it was forgotten; `archipelago volume list` shows what there is");
 
     internal CacheStatistics Collect()
     {
@@ -115,7 +113,7 @@ public sealed partial class CachedPeer : IControlEndpoints
             Bytes(Context.Port.Pages.Count), _store.Objects.Count, _store.Buckets.Bytes,
             Figures.Hits, Figures.Misses, Figures.Writes, Figures.Evictions,
             Figures.DestageWrites, Figures.DestagedBytes, Figures.DestageErrors, (int)Figures.DestageInFlight,
-            Since(dirty.Concat(passing.Select(of => of.DirtyFrom))), Since(passing.Select(of => of.PassSince)), Figures.QuarantinedBytes, _store.DamagedPages, _store.DamagedObjects, [.. _store.Flows.Where(flow => flow.Index != 0).Select(Describe)]);
+            Since(dirty.Concat(passing.Select(of => of.DirtyFrom))), Since(passing.Select(of => of.PassSince)), Figures.QuarantinedBytes, _store.DamagedPages, _store.DamagedObjects, [.. _store.Flows.Where(flow => flow.Index != 0 && (flow.Pages > 0 || !FlowTable.NameOf(Context.Segment, flow.Index).IsEmpty)).Select(Describe)]);
     }
 
     private unsafe CacheFlow Describe(FlowState flow)
@@ -124,7 +122,7 @@ public sealed partial class CachedPeer : IControlEndpoints
         long stuck = Context.Reactor.Now - (StuckAfter.Ticks * 100);
         return new CacheFlow(
             Encoding.UTF8.GetString(FlowTable.NameOf(Context.Segment, flow.Index)), NameOf((CachePolicy)entry->Policy), NameOf(_objects.PolicyOf(flow.Index)),
-            entry->SafeUntilFlush != 0, entry->HasFlushed != 0, entry->Degraded != 0, _destager.Passing.Any(of => of.Flow == flow && of.PassSince <= stuck), flow.Pages << 12, flow.DirtyPages << 12, flow.Hits, flow.Misses, flow.Writes, flow.DestageErrors);
+            entry->SafeUntilFlush != 0, entry->HasFlushed != 0, entry->Degraded != 0, _destager.Passing.Any(of => of.Flow == flow && of.PassSince <= stuck), flow.Pages << 12, flow.DirtyPages << 12, flow.Hits - flow.Before.Hits, flow.Misses - flow.Before.Misses, flow.Writes - flow.Before.Writes, flow.DestageErrors - flow.Before.DestageErrors);
     }
 
     private static string NameOf(CachePolicy policy) => policy switch

@@ -21,6 +21,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
     private ObjectOps _objects = null!;
     private CopyPath _copies = null!;
     private Invalidation _invalidation = null!;
+    private Retirement _retirement = null!;
 
     /// <summary>Options that the peer was made with.</summary>
     public CachedOptions Options { get; } = options;
@@ -46,6 +47,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         var sharing = new Sharing(_store, _objects, _flushes);
         _copies = new CopyPath(Context, _store, _objects, sharing, _flushes, new PageCopies(Context, _store, _objects, room, blocks), blocks);
         _invalidation = new Invalidation(Context, _store, _objects);
+        _retirement = new Retirement(Context, _store, _flushes);
         _reads = new ReadPath(Context, _store, _objects, sharing, new FillPath(Context, _store, room, blocks));
         _writes = new WritePath(Context, _store, _destager, room, _flushes, _objects);
         new Recovery(Context, _store).Run();
@@ -68,6 +70,7 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         XsegOp.Hash => _objects.HashAsync(request),
         XsegOp.Copy => _copies.HandleAsync(request),
         XsegOp.Invalidate => _invalidation.HandleAsync(request),
+        XsegOp.Retire => _retirement.HandleAsync(request),
         XsegOp.Acquire => _objects.ForwardAsync(request, SlotUse.Wait),
         XsegOp.Release => _objects.ReleaseAsync(request),
         _ => new ValueTask<int>(XsegErrno.ENOTSUP),

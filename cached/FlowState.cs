@@ -29,6 +29,8 @@ internal sealed class FlowState(uint index)
     internal int DirtyObjects;
     internal long DirtyPages;
     internal long Pages;
+    /// <summary>Objects that are the flow's.</summary>
+    internal int Objects;
     /// <summary>Dirty pages that are lost, see <see cref="Store.Lose"/>: no FLUSH of the flow can be true while there are any.</summary>
     internal long LostPages;
     /// <summary>Times that dirty pages became the flow's that no write brought (<see cref="Store.Keep(Orphan)"/>): a FLUSH that runs must begin anew.</summary>
@@ -39,6 +41,17 @@ internal sealed class FlowState(uint index)
     /// <summary>Errno of the last blocker write if it failed, else 0.</summary>
     internal int DestageError;
     internal long Hits, Misses, Writes, DestageErrors;
+    /// <summary>What of these was counted for earlier flows of this number.</summary>
+    internal (long Hits, long Misses, long Writes, long DestageErrors) Before;
+
+    /// <summary>
+    /// The number is another flow's from now on, of which the blocker may have something. Counts only go up, and so does what answers that are under way are compared with.
+    /// </summary>
+    internal void Retire()
+    {
+        Before = (Hits, Misses, Writes, DestageErrors);
+        (Unstable, DestageError, AroundSettled) = (true, 0, Around);
+    }
 
     /// <summary>Appends an object that became dirty.</summary>
     internal void List(CachedObject dirty)

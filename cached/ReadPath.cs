@@ -24,8 +24,9 @@ internal sealed class ReadPath(PeerContext context, Store store, ObjectOps objec
         if (((offset | length) & SectorMask) != 0) return new ValueTask<int>(XsegErrno.EINVAL);
         if (offset > RequestSlot.MaxData || length > RequestSlot.MaxData - offset) return new ValueTask<int>(XsegErrno.EFBIG);
         var found = store.Find(request.Hash);
-        if (found != null && ReaderOf(request, found) is { } reader && TryHit(request, found, reader, offset, length, out int status)) return new ValueTask<int>(status);
-        return MissAsync(request, offset, length);
+        if (found == null || ReaderOf(request, found) is not { } reader || !TryHit(request, found, offset, length, out int status)) return MissAsync(request, offset, length);
+        if (status == 0) reader.Hits++;
+        return new ValueTask<int>(status);
     }
 
     /// <summary>The flow for which a hit is counted, or null if the object's pages are not for this request.</summary>
@@ -38,7 +39,7 @@ internal sealed class ReadPath(PeerContext context, Store store, ObjectOps objec
 
     /// <summary>Answers from the cache; false if something is missing.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryHit(in Request request, CachedObject of, FlowState reader, ulong offset, ulong length, out int status)
+    private bool TryHit(in Request request, CachedObject of, ulong offset, ulong length, out int status)
     {
         if (!request.TryData(out var data) || data.Count != Request.PagesFor(offset, length))
         {
@@ -72,7 +73,6 @@ internal sealed class ReadPath(PeerContext context, Store store, ObjectOps objec
         }
 
         request.Serviced = length;
-        reader.Hits++;
         return true;
     }
 
@@ -106,7 +106,7 @@ internal sealed class ReadPath(PeerContext context, Store store, ObjectOps objec
                 status = await fills.FillMissingAsync(request, of, offset, length);
                 if (status == 0 && of.Exists == Existence.Unknown) status = await objects.ProbeAsync(of);
                 // Others may have taken it away from this flow meanwhile.
-                if (status == 0 && sharing.IsFor(flow, shared, of)) hit = TryHit(request, of, reader, offset, length, out status);
+                if (status == 0 && sharing.IsFor(flow, shared, of)) hit = TryHit(request, of, offset, length, out status);
             }
 
             of.Users--;

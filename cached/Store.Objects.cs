@@ -83,6 +83,7 @@ internal sealed unsafe partial class Store
         (added.RetryAt, added.Failures, added.NameLost) = (0, 0, false);
         added.Exists = _segment.ObjectAt(entry)->Missing == 1 ? Existence.Missing : Existence.Unknown;
         Objects.Add(added);
+        added.Flow.Objects++;
         _byEntry[entry] = added;
         return added;
     }
@@ -162,6 +163,7 @@ internal sealed unsafe partial class Store
     private void Forget(CachedObject idle)
     {
         idle.Flow.Unlist(idle);
+        idle.Flow.Objects--;
         Objects.Remove(idle);
         _byEntry[idle.Entry] = null;
         Table.Remove(idle.Entry);

@@ -16,7 +16,8 @@ internal sealed unsafe partial class Store
 {
     /// <summary>No flow has this number.</summary>
     internal const uint NoFlow = uint.MaxValue;
-    private bool _triedToShare;
+    private const long ShareRetry = 1_000_000_000;
+    private long _shareAgainAt;
 
     /// <summary>The flow of the objects that are shared, or <see cref="NoFlow"/> as long as nobody has asked for one.</summary>
     internal uint SharedFlow { get; private set; } = NoFlow;
@@ -28,16 +29,16 @@ internal sealed unsafe partial class Store
     /// <summary>As <see cref="SharedFlow"/>, made if need be: <see cref="NoFlow"/> only where the flow table is full.</summary>
     internal uint ShareFlow()
     {
-        if (SharedFlow != NoFlow || _triedToShare) return SharedFlow;
+        if (SharedFlow != NoFlow || _context.Reactor.Now < _shareAgainAt) return SharedFlow;
         try
         {
             SharedFlow = FlowTable.FindOrAdd(_segment, FlowTable.SharedName, FlowSpace.Shared);
         }
         catch (XsegException full)
         {
-            // Said once; what is shared is read around the cache.
-            _triedToShare = true;
-            _context.Log.LogWarning("images are not cached: {Reason}", full.Message);
+            // Said once; what is shared is read around the cache, until there is a free flow.
+            if (_shareAgainAt == 0) _context.Log.LogWarning("images are not cached: {Reason}", full.Message);
+            _shareAgainAt = _context.Reactor.Now + ShareRetry;
         }
 
         return SharedFlow;
@@ -73,7 +74,9 @@ internal sealed unsafe partial class Store
         of.Flow.Unlist(of);
         (of.RetryAt, of.Failures) = (0, 0);
         Table.SetFlow(of.Entry, flow);
+        of.Flow.Objects--;
         of.Flow = FlowOf(flow);
+        of.Flow.Objects++;
     }
 
     /// <summary>That the blocker does not have the object was true once. Zeros are all that is cached of it: it is asked again.</summary>

@@ -23,7 +23,7 @@ internal sealed class BenchSession(BenchOptions options, IReactor reactor, Bench
     internal async Task<BenchReport> RunAsync(Action<BenchRun> begun)
     {
         var targets = options.Volume.Length > 0 ? await OpenAsync()
-            : Targets.OfObjects(options, options.Op == BenchOp.Copy ? 0 : FlowTable.FindOrAdd(driver.Port.Segment, System.Text.Encoding.UTF8.GetBytes(options.Flow)));
+            : Targets.OfObjects(options, options.Op == BenchOp.Copy ? 0 : FlowTable.FindOrUse(driver.Port.Segment, System.Text.Encoding.UTF8.GetBytes(options.Flow), driver.Port.Number));
         if (targets.Blocks == 0 && options.Op != BenchOp.Ping)
             throw new ErrnoException(Errno.EINVAL, $"--block-size {options.BlockSize}: larger than the target");
         var run = new BenchRun(options, targets.Blocks);

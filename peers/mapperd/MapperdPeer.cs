@@ -154,7 +154,7 @@ public sealed partial class MapperdPeer : Peer
 
         var (root, size) = await _volumes.FindVersionAsync(name);
         bool standsBy = name.Snapshot == null && (request.Flags & RequestFlags.NoSync) != 0;
-        uint flow = standsBy ? await _volumes.StandByAsync(name.Volume) : _volumes.ReadOnlyFlow(name);
+        uint flow = standsBy ? await _volumes.StandByAsync(name.Volume, request.Issuer) : await _volumes.ReadOnlyFlowAsync(name, request.Issuer);
         Answer(request, root);
         request.Serviced = size;
         BinaryPrimitives.WriteUInt32LittleEndian(request.Result[8..], flow);

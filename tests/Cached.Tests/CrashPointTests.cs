@@ -121,6 +121,16 @@ public sealed class CrashPointTests
         rig.Write(1, "b", 0, Rig.Fill(8192, 3));
     }, rig => rig.Start(() => rig.Client.IssueAsync(XsegOp.Invalidate, 1, "")));
 
+    [Fact]
+    public void Retire() => EveryStore(rig =>
+    {
+        Old(rig, 12288);
+        rig.Do(XsegOp.Flush, 1, "");
+        rig.Write(1, "a", 0, Rig.Fill(4096, 2));
+        rig.Write(1, "a", 8704, Rig.Fill(512, 2));
+        rig.Write(1, "b", 0, Rig.Fill(8192, 3));
+    }, rig => rig.Start(() => rig.Client.IssueAsync(XsegOp.Retire, 1, "")));
+
     private static Task<Reply> Writing(Rig rig, ulong offset, int length, ulong stamp) => rig.Start(() => rig.Client.WriteAsync(1, "a", offset, Rig.Fill(length, stamp)));
 
     private static void Old(Rig rig, int length) => Assert.Equal(0, rig.Write(1, "a", 0, Rig.Fill(length, 1)).Status);

@@ -25,9 +25,9 @@ internal sealed class Node : IDisposable
     internal Reactor Reactor { get; }
     internal PeerHost Host { get; }
 
-    internal T Start<T>(T peer, string name, string? serves, int pages, bool transient = false) where T : Peer
+    internal T Start<T>(T peer, string name, string? serves, int pages, bool transient = false, bool keepsCachePages = false) where T : Peer
     {
-        Run(() => Host.StartAsync(new PeerPlan { Name = name, Peer = peer, Serves = serves, Pages = pages, Transient = transient }));
+        Run(() => Host.StartAsync(new PeerPlan { Name = name, Peer = peer, Serves = serves, Pages = pages, Transient = transient, KeepsCachePages = keepsCachePages }));
         _peers.Add(peer);
         return peer;
     }

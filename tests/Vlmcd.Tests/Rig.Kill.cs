@@ -1,3 +1,4 @@
+using Archipelago.Cached;
 using Archipelago.Mapperd;
 
 namespace Archipelago.Vlmcd.Tests;
@@ -47,6 +48,19 @@ internal sealed partial class Rig
     {
         VlmcdNode.Stop();
         StartVlmcd();
+    }
+
+    /// <summary>kill -9 of the cache, and a successor.</summary>
+    internal void KillCached()
+    {
+        CachedNode!.Kill();
+        StartCached();
+    }
+
+    private void StartCached()
+    {
+        CachedNode = NewNode();
+        Cached = CachedNode.Start(new CachedPeer(_cached!), "cached", "cache", _cached!.Pages + 64, keepsCachePages: true);
     }
 
     private void StartMapperd()

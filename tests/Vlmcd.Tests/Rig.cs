@@ -1,4 +1,5 @@
 using System.Text;
+using Archipelago.Cached;
 using Archipelago.Mapperd;
 using Archipelago.Memd;
 using Archipelago.Runtime;
@@ -7,7 +8,7 @@ using Archipelago.Xseg.Memory;
 
 namespace Archipelago.Vlmcd.Tests;
 
-/// <summary>memd behind a <see cref="CutPeer"/>, mapperd, vlmcd, and a client: each on a reactor of its own, or all on one.</summary>
+/// <summary>memd behind a <see cref="CutPeer"/>, perhaps a cache before it, mapperd, vlmcd, and a client: each on a reactor of its own, or all on one.</summary>
 internal sealed partial class Rig : IDisposable
 {
     internal const int ObjectSize = 16 << 10;
@@ -16,16 +17,21 @@ internal sealed partial class Rig : IDisposable
     private readonly List<Node> _nodes = [];
     private readonly Func<VlmcdPeer> _make;
     private readonly MapperdOptions _mapperd;
+    private readonly CachedOptions? _cached;
 
-    internal Rig(bool oneReactor = false, bool isVolatile = false, int fanOut = 16, Func<VlmcdPeer>? make = null, int slots = 256, MapperdOptions? mapperd = null)
+    internal Rig(bool oneReactor = false, bool isVolatile = false, int fanOut = 16, Func<VlmcdPeer>? make = null, int slots = 256, MapperdOptions? mapperd = null,
+        CachedOptions? cached = null, int flows = 256)
     {
         _make = make ?? (() => new VlmcdPeer(new VlmcdOptions { FanOut = fanOut }));
-        _mapperd = (mapperd ?? new MapperdOptions()) with { Blocks = "cache", Objects = "cache", ObjectSize = ObjectSize };
-        _segment = Segment.Create(_directory, new SegmentOptions { Ports = 8, SlotsPerPort = slots, Pages = 6000, Flows = 256, Prefault = false });
+        _cached = cached == null ? null : cached with { Blocks = "below" };
+        string blocks = cached == null ? "cache" : "below";
+        _mapperd = (mapperd ?? new MapperdOptions()) with { Blocks = blocks, Objects = "cache", ObjectSize = ObjectSize };
+        _segment = Segment.Create(_directory, new SegmentOptions { Ports = 8, SlotsPerPort = slots, Pages = 6000 + (cached?.Pages ?? 0), Flows = flows, Prefault = false });
         Store = NewNode();
         Memd = new MemdPeer(new MemdOptions { Volatile = isVolatile });
         Store.Start(Memd, "memd", "blocks", 1800);
-        Cut = Store.Start(new CutPeer(Memd), "cut", "cache", 16);
+        Cut = Store.Start(new CutPeer(Memd), "cut", blocks, 16);
+        if (cached != null) StartCached();
         MapperdNode = oneReactor ? Store : NewNode();
         Mapperd = MapperdNode.Start(new MapperdPeer(_mapperd), "mapperd", "maps", 128);
         VlmcdNode = oneReactor ? Store : NewNode();
@@ -37,12 +43,16 @@ internal sealed partial class Rig : IDisposable
     internal Node Store { get; }
     internal MemdPeer Memd { get; }
     internal CutPeer Cut { get; }
+    internal Node? CachedNode { get; private set; }
+    internal CachedPeer? Cached { get; private set; }
     internal Node MapperdNode { get; private set; }
     internal MapperdPeer Mapperd { get; private set; }
     internal Node VlmcdNode { get; private set; }
     internal VlmcdPeer Vlmcd { get; private set; }
     internal Node ClientNode { get; }
     internal Client Client { get; }
+
+    internal Segment Segment => _segment;
 
     internal Node NewNode()
     {

@@ -53,6 +53,11 @@ public enum XsegOp : byte
     Rollback = 23,
     /// <summary>Makes a volume independent of the snapshot that it was cloned from.</summary>
     Flatten = 24,
+    /// <summary>
+    /// The flow, which nobody has open, is about to be freed: what is dirty of it is brought down, what is stable is forgotten. EBUSY if something of it
+    /// must be kept. Nothing is lost by it, whenever it comes.
+    /// </summary>
+    Retire = 25,
 }
 
 /// <summary>What a request asks for beyond its op.</summary>

@@ -32,7 +32,7 @@ public unsafe struct FlowEntry
     /// <summary>Bytes in an entry.</summary>
     public const int Size = 512;
 
-    /// <summary>State in the low 32 bits (0 free, 1 claimed, 2 in use), generation in the high half.</summary>
+    /// <summary>State in the low 32 bits (0 free, 2 in use, 3 retiring: about to be freed, see <see cref="Tables.FlowRetirement"/>), generation in the high half.</summary>
     [FieldOffset(0)] public ulong Word;
     /// <summary>Hash of the name, low half.</summary>
     [FieldOffset(8)] public ulong HashLow;
@@ -79,6 +79,10 @@ public unsafe struct FlowEntry
     public const ushort Lost = ushort.MaxValue;
     /// <summary>Id of the volume: its lock is the object <c>l.</c> + 16 hex digits of it.</summary>
     [FieldOffset(80)] public ulong LockId;
+    /// <summary>Bit p: port p has opened it, if that port lives and was bound before <see cref="UsedAt"/>. By compare-and-swap (<see cref="Tables.FlowUse"/>).</summary>
+    [FieldOffset(88)] public ulong Users;
+    /// <summary>CLOCK_BOOTTIME nanoseconds of the last OPEN or CLOSE. 0: whoever made it does not say whether he uses it, so it is never freed for others.</summary>
+    [FieldOffset(96)] public ulong UsedAt;
     /// <summary>Name of the volume.</summary>
     [FieldOffset(256)] public fixed byte Name[RequestSlot.MaxTarget];
 }

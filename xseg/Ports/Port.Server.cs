@@ -125,7 +125,7 @@ public sealed unsafe partial class Port
     {
         var slot = request.Pointer;
         ulong offset = slot->Offset, length = slot->Length;
-        return slot->Op <= (byte)XsegOp.Flatten
+        return slot->Op <= (byte)XsegOp.Retire
             && slot->TargetLength <= RequestSlot.MaxTarget
             && slot->Flow < (uint)Segment.FlowCount
             && offset <= long.MaxValue && length <= long.MaxValue && offset + length <= long.MaxValue

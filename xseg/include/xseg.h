@@ -32,7 +32,7 @@ enum xseg_op {
     XSEG_PING = 0, XSEG_READ = 1, XSEG_WRITE = 2, XSEG_FLUSH = 3, XSEG_DISCARD = 4, XSEG_WRITE_ZEROES = 5, XSEG_TRUNCATE = 6,
     XSEG_DELETE = 7, XSEG_COPY = 8, XSEG_INFO = 9, XSEG_HASH = 10, XSEG_ACQUIRE = 11, XSEG_RELEASE = 12, XSEG_OPEN = 13,
     XSEG_CLOSE = 14, XSEG_CREATE = 15, XSEG_CLONE = 16, XSEG_SNAPSHOT = 17, XSEG_RENAME = 18, XSEG_MAP_READ = 19,
-    XSEG_MAP_WRITE = 20, XSEG_PREFETCH = 21, XSEG_INVALIDATE = 22, XSEG_ROLLBACK = 23, XSEG_FLATTEN = 24
+    XSEG_MAP_WRITE = 20, XSEG_PREFETCH = 21, XSEG_INVALIDATE = 22, XSEG_ROLLBACK = 23, XSEG_FLATTEN = 24, XSEG_RETIRE = 25
 };
 enum xseg_flag { XSEG_FUA = 1, XSEG_MUST_EXIST = 2, XSEG_NOSYNC = 4, XSEG_FORCE = 8, XSEG_EXCLUSIVE = 16, XSEG_READ_ONLY = 32, XSEG_HOUSEKEEPING = 64, XSEG_COMPARE = 128, XSEG_SHARED = 256, XSEG_LIST = 512 };
 enum xseg_reply { XSEG_STABLE = 1, XSEG_MISSING = 2 };
@@ -109,7 +109,10 @@ struct xseg_flow {
     uint8_t uncached, pad1;
     uint16_t open_by;
     uint64_t lock_id;
-    uint8_t pad2[168];
+    /* Bit p: port p has it open. Whoever uses a flow that it did not get from OPEN sets its bit, or leaves used_at 0: never freed. */
+    xseg_word users;
+    uint64_t used_at;
+    uint8_t pad2[152];
     char name[256];
 };
 

@@ -25,7 +25,7 @@ internal sealed partial class DaemonConfig
 
     private static readonly OptionSpec<long> SegmentSlots = Option.Integer("slots", "1024", 16, 65536, "Request slots per port, a power of two.");
 
-    private static readonly OptionSpec<long> SegmentFlows = Option.Integer("flows", "1024", 2, 65536, "Flows: volumes that are known to the segment.");
+    private static readonly OptionSpec<long> SegmentFlows = Option.Integer("flows", "1024", 2, 65536, "Flows: volumes, snapshots and readers of volumes that are known to the segment at a time. Those of what nobody has open are freed for others.");
 
     private static readonly OptionSpec<long> SegmentObjects = Option.Integer(
         "objects", "0", 0, 16 << 20, "Objects that data may be cached of; 0 for a quarter of the pages.");

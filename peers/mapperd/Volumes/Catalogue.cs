@@ -45,7 +45,7 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
             }
 
             // A record is written as a whole: what ends within one was cut off, and with it perhaps the record of a clone.
-            if (size % Sector.Bytes != 0) damaged.Add($"record {index * RecordsPerObject + (int)(size / Sector.Bytes)} of the catalogue is cut off");
+            if (size % Sector.Bytes != 0) damaged.Add((index * RecordsPerObject + (int)(size / Sector.Bytes), "is cut off"));
             if (status != 0) throw new ErrnoException(status, $"the catalogue of volumes, object {Encoding.ASCII.GetString(ObjectName(index))}, cannot be read: {Errno.Describe(status)}");
         }
 

@@ -20,7 +20,7 @@ namespace Archipelago.Mapperd.Volumes;
 /// The exclusive lock of a volume, in the store, with a lease. Its epoch goes into the flow table: from then on the blocker refuses what this host sends for the
 /// volume once another one has the lock. Several here may need one lock at a time: it goes back to the store when the last of them does not. One reactor.
 /// </summary>
-internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo data, MapperdOptions options)
+internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo data, VolumeFlows flows, MapperdOptions options)
 {
     private readonly byte[] _cookie = CookieOf(context.Segment);
     private readonly Dictionary<ulong, Held> _held = [];
@@ -42,7 +42,7 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     /// <exception cref="ErrnoException">EBUSY: another host has it. ESTALE: it is open here, and another host had it since: who has it open must open it again.</exception>
     internal Task<ulong> AcquireAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>
     {
-        volume.Flow = FlowOf(volume.Name);
+        await flows.TakeAsync(volume);
         var (status, epoch) = await TakeAsync(volume.Flow, id);
         if (status == Errno.EBUSY) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open on another host ({(await ReadAsync(id)).Owner ?? "unknown"}); close it there, or, if that host is dead for sure, `archipelago volume unlock --force {volume.Name}`");
         if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: its lock, {Encoding.ASCII.GetString(ObjectOf(id))}, cannot be had: {Errno.Describe(status)}");
@@ -71,6 +71,24 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
     /// <summary>Gives back what a predecessor may have left; nothing happens if the lock is free, another's, or needed here.</summary>
     internal Task ReleaseLeftAsync(ulong id) => OneAtATimeAsync(id, async held => held is { Holds: 0, ByVolume: false } ? await GiveBackAsync(meta.Flow, id) : 0);
+
+    /// <summary>Gives back the locks that a predecessor had for changes of closed volumes, which ended with it.</summary>
+    internal async ValueTask LetGoOfLeftAsync(Func<uint, bool> isUsed)
+    {
+        for (uint flow = 1; flow < context.Segment.FlowCount; flow++)
+        {
+            var (left, id) = (flow, IdOf(flow));
+            if (id == 0 || OpenBy(flow) != 0 || isUsed(flow)) continue;
+            await OneAtATimeAsync(id, async held =>
+            {
+                if (held is not { Holds: 0, ByVolume: false } || isUsed(left) || IdOf(left) != id || OpenBy(left) != 0) return false;
+                int status = await GiveBackAsync(meta.Flow, id);
+                if (status is not (0 or Errno.ENOENT or Errno.EACCES) || isUsed(left) || IdOf(left) != id || OpenBy(left) != 0) return false;
+                Tell(left, 0, Epoch(left));
+                return true;
+            });
+        }
+    }
 
     /// <summary>Its user has closed it, and all that he was answered is stable; others here need the lock yet.</summary>
     internal async ValueTask EndOpenAsync(Volume volume)
@@ -143,7 +161,13 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     }
 
     /// <summary>Ends <see cref="HoldAsync"/> of a lock that does not exist any more, with its volume.</summary>
-    internal void Forget(ulong id) => _held.Remove(id);
+    internal void Forget(ulong id)
+    {
+        _held.Remove(id);
+        // No lock has this epoch any more: what may still come of the flow is refused.
+        for (uint flow = 1; flow < context.Segment.FlowCount; flow++)
+            if (IdOf(flow) == id) Tell(flow, 0, Epoch(flow));
+    }
 
     /// <summary>Takes the lock from whoever has it; that one is fenced first.</summary>
     internal async ValueTask BreakAsync(string name, ulong id)
@@ -230,25 +254,11 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
     private async ValueTask<int> GiveBackAsync(uint flow, ulong id) => (await meta.RunAsync(XsegOp.Release, flow, ObjectOf(id), result: Cookie())).Status;
 
-    /// <summary>The flow of a name, made if need be.</summary>
-    /// <exception cref="ErrnoException">ENOSPC: the table is full.</exception>
-    internal uint FlowOf(string name)
-    {
-        try
-        {
-            return FlowTable.FindOrAdd(context.Segment, Encoding.ASCII.GetBytes(name));
-        }
-        catch (XsegException full)
-        {
-            throw new ErrnoException(full.Errno, $"volume {name}: {full.Message}", full);
-        }
-    }
-
     /// <summary>The volume's flow, for whoever waits to take it over: nothing is cached under it until then.</summary>
     /// <exception cref="ErrnoException">EBUSY: this host has the volume itself.</exception>
-    internal async ValueTask<uint> StandByAsync(Volume volume)
+    internal async ValueTask<uint> StandByAsync(Volume volume, int user)
     {
-        uint flow = FlowOf(volume.Name);
+        uint flow = await flows.FindOrAddAsync(volume.Name, user);
         if (IdOf(flow) != 0) throw new ErrnoException(Errno.EBUSY, $"volume {volume.Name} is open for writing on this host itself");
         await DropAsync(volume.Name, flow);
         SetUncached(flow, 1);
@@ -301,7 +311,10 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
     private unsafe bool IsUncached(uint flow) => context.Segment.FlowAt(flow)->Uncached != 0;
 
-    private unsafe void SetUncached(uint flow, byte value) => Shared.Store(ref context.Segment.FlowAt(flow)->Uncached, value);
+    private void SetUncached(uint flow, byte value) => SetUncached(context.Segment, flow, value);
+
+    /// <summary>Whether nothing of a flow is cached, whatever its policy.</summary>
+    internal static unsafe void SetUncached(Segment segment, uint flow, byte value) => Shared.Store(ref segment.FlowAt(flow)->Uncached, value);
 
     private unsafe ulong IdOf(uint flow) => context.Segment.FlowAt(flow)->LockId;
 

@@ -27,10 +27,10 @@ internal sealed partial class VolumeService
     internal async Task<VersionMap> MapOfAsync(VolumeName name) => (await LookAtAsync(name)).Map;
 
     /// <summary>The flow of those who only read a version. Of a head, which another host may be writing to, nothing is cached under it.</summary>
-    internal unsafe uint ReadOnlyFlow(VolumeName name)
+    internal async ValueTask<uint> ReadOnlyFlowAsync(VolumeName name, int user)
     {
-        uint flow = _locks.FlowOf(name.Snapshot == null ? name + "@" : name.ToString());
-        if (name.Snapshot == null) Shared.Store(ref _context.Segment.FlowAt(flow)->Uncached, (byte)1);
+        uint flow = await Flows.FindOrAddAsync(name.Snapshot == null ? name + "@" : name.ToString(), user);
+        if (name.Snapshot == null) VolumeLocks.SetUncached(_context.Segment, flow, 1);
         return flow;
     }
 
@@ -91,12 +91,12 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>Opens a volume that another host has, to take it over later.</summary>
-    internal async Task<uint> StandByAsync(string name)
+    internal async Task<uint> StandByAsync(string name, int user)
     {
         var volume = await Table.EnterAsync(name);
         try
         {
-            return await _locks.StandByAsync(volume);
+            return await _locks.StandByAsync(volume, user);
         }
         finally
         {

@@ -207,9 +207,8 @@ internal sealed partial class VolumeService
         await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
         _locks.Forget(id);
         if (await Catalogue.FindAsync(id) is { } now) await Catalogue.ReplaceAsync(now, null);
-        // Nothing of the flows is cached any more, unless a new volume has the name.
-        if (Table.Find(entry.Record.Name) == null && await _store.ResolveAsync(entry.Record.Name) == 0)
-            foreach (string flow in volume.Snapshots.Select(snapshot => $"{entry.Record.Name}@{snapshot.Name}").Append(entry.Record.Name).Append(entry.Record.Name + "@")) RemoveFlow(flow);
+        // Unless a new volume has the name.
+        if (Table.Find(entry.Record.Name) == null && await _store.ResolveAsync(entry.Record.Name) == 0) Flows.Remove(FlowNames(entry.Record.Name, volume.Snapshots));
         return true;
     }
 
@@ -220,7 +219,9 @@ internal sealed partial class VolumeService
         return new Comparison(map, MapGeometry.ObjectsFor(size, volume.Root!.ObjectSize), neighbour == null ? [] : [neighbour]);
     }
 
-    private void RemoveFlow(string name) => FlowTable.Remove(_context.Segment, FlowTable.Find(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name)));
+    /// <summary>The flows that a volume may have: its own, its readers', its snapshots'.</summary>
+    private static IEnumerable<string> FlowNames(string name, IEnumerable<SnapshotRecord> snapshots) =>
+        [name, name + "@", .. snapshots.Where(snapshot => snapshot.Name.Length > 0).Select(snapshot => $"{name}@{snapshot.Name}")];
 
     /// <summary>The snapshot that it was cloned from may have waited for this.</summary>
     private async Task PurgeBaseAsync(ulong id)

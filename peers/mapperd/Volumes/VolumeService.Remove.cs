@@ -93,6 +93,7 @@ internal sealed partial class VolumeService
                 root = volume.Root!;
                 await FreeNameAsync(name, root.Id);
                 await ListAsync(root);
+                Flows.Remove(FlowNames(name, volume.Snapshots));
                 // What was put off goes on under the new name.
                 StartSettling();
                 return root;

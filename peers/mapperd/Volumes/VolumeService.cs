@@ -26,12 +26,15 @@ internal sealed partial class VolumeService
     {
         (_context, _options, _meta, _data) = (context, options, meta, data);
         _store = new VolumeStore(context, meta, new ChunkStore(meta, options.Memory, context.Log));
-        _locks = new VolumeLocks(context, meta, data, options);
-        Catalogue = new Catalogue(context, meta);
         Table = new VolumeTable(context.Reactor);
+        Flows = new VolumeFlows(context, data, IsUsed);
+        _locks = new VolumeLocks(context, meta, data, Flows, options);
+        Flows.LetGoOfLeft = () => _locks.LetGoOfLeftAsync(IsUsed);
+        Catalogue = new Catalogue(context, meta);
     }
 
     internal VolumeTable Table { get; }
+    internal VolumeFlows Flows { get; }
     internal Catalogue Catalogue { get; }
     internal VolumeStore Store => _store;
     /// <summary>Background work stops at the next object.</summary>
@@ -324,6 +327,8 @@ internal sealed partial class VolumeService
     private ulong NewLayer() => MapEntry.LayerFrom(NewId());
 
     private long NowUnix() => (_context.Reactor.Clock.UtcNow.UtcTicks - DateTime.UnixEpoch.Ticks) * 100;
+
+    private bool IsUsed(uint flow) => Table.All.Any(volume => volume.Flow == flow);
 
     private static int ChunksOf(ulong size, int objectSize) => MapGeometry.ChunksFor(MapGeometry.ObjectsFor(size, objectSize));
 }

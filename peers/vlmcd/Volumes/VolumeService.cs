@@ -30,7 +30,7 @@ internal sealed partial class VolumeService
         (_context, _mapRoute, _makeMap) = (context, maps, makeMap);
         _data = new ObjectIo(context, blocks, 0);
         _maps = new MapClient(new ObjectIo(context, maps, 0));
-        Table = new VolumeTable(context.Reactor, context.Segment, statistics);
+        Table = new VolumeTable(context.Reactor, context.Segment, context.Port.Number, statistics);
     }
 
     internal VolumeTable Table { get; }
@@ -55,6 +55,7 @@ internal sealed partial class VolumeService
             // A new user has not shown yet that it flushes; one beside it has no say in that.
             if (first) ResetFlushed(volume.Flow);
             volume.Openers.Add(issuer);
+            FlowUse.Join(_context.Segment, volume.Flow, issuer);
             return (volume, new OpenAnswer(volume.Size, (int)volume.ObjectSize, volume.Flow, 0));
         }
         finally
@@ -99,6 +100,7 @@ internal sealed partial class VolumeService
             await LoadAsync(volume, standby: !key.IsReadOnly && StoodBy(flow));
             if (volume.Flow != flow) throw new ErrnoException(Errno.EINVAL, $"volume {name}: the request's flow {flow} is not the volume's, {volume.Flow}; OPEN it first");
             volume.Openers.Seen(issuer);
+            FlowUse.Join(_context.Segment, flow, issuer);
         }
         finally
         {
@@ -118,6 +120,8 @@ internal sealed partial class VolumeService
             // After a restart of vlmcd the volume may not be loaded: what was written is flushed all the same.
             await LoadAsync(volume);
             volume.Openers.Remove(issuer);
+            // What this peer itself has open it leaves with the volume.
+            if (volume.Openers.Of(issuer) == 0 && issuer != _context.Port.Number) FlowUse.Leave(_context.Segment, volume.Flow, issuer);
             if (volume.Openers.Total > 0) return;
             await volume.HoldAsync();
             try
@@ -256,11 +260,49 @@ internal sealed partial class VolumeService
         var flags = volume.IsReadOnly ? RequestFlags.ReadOnly : RequestFlags.None;
         try
         {
-            Load(volume, await _maps.RunAsync(XsegOp.Open, volume.Key.Name, NewIdentity(), flags: flags), standby: false);
+            Load(volume, await OpenAtMapsAsync(volume.Key.Name, flags), standby: false);
         }
         catch (ErrnoException busy) when (standby && busy.Errno == Errno.EBUSY)
         {
             await StandByAsync(volume);
+        }
+    }
+
+    private async ValueTask<OpenAnswer> OpenAtMapsAsync(VolumeName name, RequestFlags flags)
+    {
+        try
+        {
+            return await _maps.RunAsync(XsegOp.Open, name, NewIdentity(), flags: flags);
+        }
+        catch (ErrnoException full) when (full.Errno == Errno.ENOSPC && Table.All.Any(IsLeftByReaders))
+        {
+            // The flows of what only the dead have read.
+            foreach (var left in Table.All.Where(IsLeftByReaders).ToArray()) await GiveUpAsync(left);
+            return await _maps.RunAsync(XsegOp.Open, name, NewIdentity(), flags: flags);
+        }
+    }
+
+    private static bool IsLeftByReaders(Volume volume) => volume is { IsLoaded: true, IsReadOnly: true, Users: 0 } && volume.Openers.Total == 0;
+
+    private async ValueTask GiveUpAsync(Volume left)
+    {
+        var volume = await Table.EnterAsync(left.Key);
+        try
+        {
+            if (!volume.IsLoaded || volume.Openers.Total > 0) return;
+            await volume.HoldAsync();
+            try
+            {
+                await GiveBackAsync(volume);
+            }
+            finally
+            {
+                volume.Release();
+            }
+        }
+        finally
+        {
+            Table.Leave(volume);
         }
     }
 

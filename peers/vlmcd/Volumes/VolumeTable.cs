@@ -1,10 +1,11 @@
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg.Memory;
+using Archipelago.Xseg.Tables;
 
 namespace Archipelago.Vlmcd.Volumes;
 
 /// <summary>The volumes in use: by name for control, by flow for the data path.</summary>
-internal sealed class VolumeTable(IReactor reactor, Segment segment, VlmcdStatistics statistics)
+internal sealed class VolumeTable(IReactor reactor, Segment segment, int port, VlmcdStatistics statistics)
 {
     private readonly Dictionary<VolumeKey, Volume> _byKey = [];
     private readonly Volume?[] _byFlow = new Volume?[segment.FlowCount];
@@ -27,11 +28,15 @@ internal sealed class VolumeTable(IReactor reactor, Segment segment, VlmcdStatis
     internal void Leave(Volume volume)
     {
         volume.Gate.Exit();
-        if (--volume.Users == 0 && !volume.IsLoaded && volume.Openers.Total == 0) _byKey.Remove(volume.Key);
+        if (--volume.Users > 0 || volume.IsLoaded || volume.Openers.Total > 0) return;
+        _byKey.Remove(volume.Key);
+        // Others may have its flow's number from now on.
+        FlowUse.Leave(segment, volume.Flow, port);
     }
 
     internal void Publish(Volume volume)
     {
+        FlowUse.Join(segment, volume.Flow, port);
         _byFlow[volume.Flow] = volume;
         Count();
     }

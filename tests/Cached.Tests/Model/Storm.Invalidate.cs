@@ -26,6 +26,13 @@ internal sealed partial class Storm
         _invalidating[flow] = false;
     }
 
+    /// <summary>Of a flow that is in use: it may have effect or be refused, and nobody may see either.</summary>
+    private async Task RetireAsync(uint flow)
+    {
+        var reply = await Rig.Client.IssueAsync(XsegOp.Retire, flow, "");
+        Require(reply.Status is 0 or XsegErrno.EBUSY || MayFail(reply.Status), $"RETIRE of flow {flow}: errno {reply.Status}");
+    }
+
     /// <summary>What the blocker has is what is true from here on; it may be older than what was answered, but not than what was flushed.</summary>
     private async Task FindOutAsync(ObjectModel of)
     {

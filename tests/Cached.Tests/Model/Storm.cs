@@ -219,6 +219,9 @@ internal sealed partial class Storm : IDisposable
             case 39 when _options.ClientKills == 0 && _random.Next(3) == 0 && MayInvalidate(of.Flow):
                 Go(() => InvalidateAsync(of.Flow));
                 break;
+            case 40 when _random.Next(3) == 0:
+                Go(() => RetireAsync(of.Flow));
+                break;
             default:
                 break;
         }
