@@ -36,7 +36,7 @@ public sealed unsafe class RetireTests : IDisposable
         _rig.Write(2, "c", 0, Rig.Fill(4096, 3));
         Assert.True(FlowReferences.Find(_rig.ClientProcess.Segment)[1]);
         Assert.Equal(0, Retire());
-        bool[] named = FlowReferences.Find(_rig.ClientProcess.Segment);
+        var named = FlowReferences.Find(_rig.ClientProcess.Segment);
         Assert.Equal((false, true), (named[1], named[2]));
         Assert.Equal((0L, 0, 1L), (_rig.Store.FlowOf(1).Pages, _rig.Store.FlowOf(1).Objects, _rig.Store.FlowOf(2).DirtyPages));
         Assert.Equal([XsegOp.Flush], _blocker.Seen.Select(seen => seen.Op).Where(op => op != XsegOp.Write));

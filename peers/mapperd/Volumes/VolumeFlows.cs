@@ -15,10 +15,13 @@ namespace Archipelago.Mapperd.Volumes;
 /// <param name="context">Of the peer.</param>
 /// <param name="data">Route of the volumes' objects.</param>
 /// <param name="isUsed">Whether this peer itself is at the volume of a flow.</param>
-internal sealed class VolumeFlows(PeerContext context, ObjectIo data, Func<uint, bool> isUsed)
+/// <param name="isStopping">Whether this peer is about to stop.</param>
+internal sealed class VolumeFlows(PeerContext context, ObjectIo data, Func<uint, bool> isUsed, Func<bool> isStopping)
 {
     /// <summary>Flows that are freed together: their references are looked for once.</summary>
     private const int AtOnce = 32;
+    /// <summary>Entries of the page table that are looked at without a pause: some 50 µs.</summary>
+    private const int Slice = 4096;
     private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(10);
 
     private readonly HashSet<uint> _refused = [], _going = [];
@@ -29,6 +32,9 @@ internal sealed class VolumeFlows(PeerContext context, ObjectIo data, Func<uint,
 
     /// <summary>Gives back locks that a predecessor had for changes that its death cut off.</summary>
     internal Func<ValueTask>? LetGoOfLeft { get; set; }
+
+    /// <summary>Flows that are just being freed.</summary>
+    internal int Going => _going.Count;
 
     /// <summary>Flows freed since the start.</summary>
     internal long Freed { get; private set; }
@@ -65,6 +71,7 @@ internal sealed class VolumeFlows(PeerContext context, ObjectIo data, Func<uint,
         for (var delay = TimeSpan.FromMilliseconds(1); left.Length > 0 && delay < LastRetry; delay *= 10)
         {
             await context.Reactor.Delay(delay);
+            if (isStopping()) return;
             try
             {
                 await FreeAsync([.. left.Select(Find).Where(flow => flow != 0)], areGone: true);
@@ -115,13 +122,15 @@ internal sealed class VolumeFlows(PeerContext context, ObjectIo data, Func<uint,
     private async Task<int> FreeOldestAsync()
     {
         if (LetGoOfLeft is { } letGo) await letGo();
-        while (true)
+        while (!isStopping())
         {
             uint[] oldest = [.. FlowRetirement.Unused(context.Segment).Where(flow => !isUsed(flow) && !_refused.Contains(flow)).Take(AtOnce)];
             if (oldest.Length == 0) return 0;
             int freed = await FreeAsync(oldest, areGone: false);
             if (freed > 0) return freed;
         }
+
+        return 0;
     }
 
     private async Task<int> FreeAsync(uint[] flows, bool areGone)
@@ -144,13 +153,14 @@ internal sealed class VolumeFlows(PeerContext context, ObjectIo data, Func<uint,
     private async Task<int> FreeBegunAsync(List<uint> begun, bool areGone)
     {
         var retired = await Task.WhenAll(begun.Select(flow => RetireAsync(flow)));
-        // Of all caches, also of one that is not on the route.
-        bool[] named = await context.Reactor.RunBlocking(() => FlowReferences.Find(context.Segment));
+        // Of all caches, also of one that is not on the route. In parts: this reactor may be the data path's, too; and nobody begins to use what is marked.
+        var named = new FlowReferences(context.Segment);
+        while (!named.Advance(Slice) && !isStopping()) await context.Reactor.Delay(TimeSpan.Zero);
         int freed = 0;
         for (int i = 0; i < begun.Count; i++)
         {
             uint flow = begun[i];
-            if (retired[i] && !named[flow] && !isUsed(flow) && FlowRetirement.TryEnd(context.Segment, flow, areGone))
+            if (!isStopping() && retired[i] && !named[flow] && !isUsed(flow) && FlowRetirement.TryEnd(context.Segment, flow, areGone))
             {
                 freed++;
                 continue;

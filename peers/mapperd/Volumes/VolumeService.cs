@@ -27,7 +27,7 @@ internal sealed partial class VolumeService
         (_context, _options, _meta, _data) = (context, options, meta, data);
         _store = new VolumeStore(context, meta, new ChunkStore(meta, options.Memory, context.Log));
         Table = new VolumeTable(context.Reactor);
-        Flows = new VolumeFlows(context, data, IsUsed);
+        Flows = new VolumeFlows(context, data, IsUsed, () => IsStopping);
         _locks = new VolumeLocks(context, meta, data, Flows, options);
         Flows.LetGoOfLeft = () => _locks.LetGoOfLeftAsync(IsUsed);
         Catalogue = new Catalogue(context, meta);
@@ -42,7 +42,7 @@ internal sealed partial class VolumeService
     /// <summary>What was cut off before this start has been looked for.</summary>
     internal bool IsSettled { get; set; }
     /// <summary>Requests under way.</summary>
-    internal int InFlight => _meta.InFlight + _data.InFlight;
+    internal int InFlight => _meta.InFlight + _data.InFlight + Flows.Going;
 
     /// <summary>Opens for writing: the lock is taken, its epoch raised, and the map is as the store holds it. Again for the same segment: nothing happens.</summary>
     internal async Task<Volume> OpenAsync(string name, int opener, bool isPatient = true)
