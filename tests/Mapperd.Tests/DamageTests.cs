@@ -214,6 +214,24 @@ public class DamageTests
         Assert.Equal(0, world.Collect(dryRun: true).Unreferenced);
     }
 
+    [Fact]
+    public void A_volume_is_not_deleted_while_there_is_a_clone_of_its_snapshot_whose_record_is_damaged()
+    {
+        using var rig = new Rig();
+        var world = Scenarios.Family(rig);
+        var root = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("base")).Root!);
+        byte[] whole = [];
+        Damage(rig, $"v.{root.Id:x16}", 512, bytes =>
+        {
+            whole = [.. bytes];
+            bytes[20] ^= 1;
+        });
+        Assert.Equal(Errno.EBUSY, rig.Do(XsegOp.Delete, "base", flags: RequestFlags.Force).Status);
+        Assert.Contains("clone", world.Refusals());
+        Damage(rig, $"v.{root.Id:x16}", 512, bytes => whole.CopyTo(bytes, 0));
+        world.Verify();
+    }
+
     /// <summary>Of what is being removed the map may be half gone; what shares its chunks is not.</summary>
     [Fact]
     public void A_damaged_chunk_that_a_snapshot_shares_with_one_that_is_being_deleted_stops_the_collector()

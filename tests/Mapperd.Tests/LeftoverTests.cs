@@ -1,3 +1,4 @@
+using System.Text;
 using Archipelago.Mapperd.Format;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
@@ -127,6 +128,34 @@ public class LeftoverTests
         rig.MapperdNode.Run(() => collect);
         world.Verify();
         Assert.Equal(0, world.Collect(dryRun: true).Unreferenced);
+        world.DeleteAll();
+    }
+
+    /// <summary>A host that hung for longer than its lease, in the middle of it; another one has taken the clone for cut off, and removed its record.</summary>
+    [Theory]
+    [InlineData("v.")]
+    [InlineData("n.new")]
+    public void A_clone_that_another_host_took_for_cut_off_does_not_exist_in_the_end(string at)
+    {
+        using var rig = new Rig();
+        var world = Scenarios.Family(rig);
+        rig.OnStore(() => rig.Cut.Stop = request => request.Op == XsegOp.Write && Encoding.ASCII.GetString(request.Target).StartsWith(at, StringComparison.Ordinal));
+        var clone = rig.ClientNode.Begin(() => rig.Client.Do("volumes", XsegOp.Clone, "new", source: "base@s1"));
+        rig.Store.Until(() => rig.Cut.Stopped > 0, "the clone is not made");
+        int slot = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.Catalogue.ReadAsync()).Single(entry => entry.Record.Name == "new").Slot);
+        rig.OnStore(() => rig.Cut.Stop = null);
+        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Discard, "c.0000", offset: (ulong)slot * 512, length: 512)).Status);
+        rig.OnStore(() =>
+        {
+            rig.Cut.Go();
+            return true;
+        });
+        Assert.Equal(Errno.EAGAIN, rig.ClientNode.Run(() => clone).Status);
+        rig.UntilIdle();
+        Assert.Equal(Errno.ENOENT, rig.Do(XsegOp.Open, "new").Status);
+        world.Verify();
+        world.Run(Op.CloneOf("new", "base@s1"));
+        Assert.Equal(Errno.EBUSY, rig.Do(XsegOp.Delete, "base@s1").Status);
         world.DeleteAll();
     }
 }

@@ -171,7 +171,16 @@ internal sealed partial class VolumeService
     internal async ValueTask<bool> DropNameAsync(string name, byte[] sector)
     {
         ulong id = NewId();
-        await _locks.HoldAsync(id);
+        try
+        {
+            await _locks.HoldAsync(id);
+        }
+        catch (ErrnoException)
+        {
+            // A full store has no room for a lock; nobody misses those few bytes.
+            return false;
+        }
+
         int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name));
         if (status == 0) await _store.DeleteAsync(VolumeName.ObjectOf(name));
         await _store.DeleteAsync(VolumeLocks.ObjectOf(id));

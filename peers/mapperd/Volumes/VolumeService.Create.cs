@@ -74,8 +74,15 @@ internal sealed partial class VolumeService
                 throw;
             }
 
-            await ListAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
-            await _locks.LetGoAsync(root.Id);
+            try
+            {
+                await ListMadeAsync(entry, root);
+            }
+            finally
+            {
+                await _locks.LetGoAsync(root.Id);
+            }
+
             return root;
         }
         finally
@@ -146,6 +153,9 @@ internal sealed partial class VolumeService
             return true;
         }
 
+        // Whoever makes it may only have been slow, for longer than its lease: it looks for this mark when it has committed, as we look for its name then.
+        if (record.State == RecordState.Creating)
+            return await SettleCreationAsync(await Catalogue.ReplaceAsync(entry, record with { State = RecordState.Deleting }));
         // Without its root nothing tells the directory's name; then the collector removes it.
         if (root != null) await _store.DeleteAsync(MapDirectory.ObjectOf(record.Id, root.Generation));
         await _store.DeleteAsync(VolumeRoot.ObjectOf(record.Id));
@@ -155,11 +165,35 @@ internal sealed partial class VolumeService
         return false;
     }
 
-    private async ValueTask ListAsync(Catalogue.Entry entry, CatalogueRecord record)
+    /// <summary>The record of a volume whose name is written. If another host took its making for cut off, it is a volume only if that host found its name.</summary>
+    private async ValueTask ListMadeAsync(Catalogue.Entry entry, VolumeRoot root)
     {
         try
         {
-            await Catalogue.ReplaceAsync(entry, record);
+            await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
+        }
+        catch (ErrnoException changed) when (changed.Errno == Errno.EAGAIN)
+        {
+            for (int tries = 0; await Catalogue.FindAsync(root.Id) is var found; tries++)
+            {
+                if (found?.Record.State == RecordState.Live) return;
+                if (found == null)
+                {
+                    // Without its record nothing keeps the snapshot that it would be a clone of: it must not exist.
+                    await FreeNameAsync(root.Name, root.Id);
+                    await ForgetAsync(MapDirectory.ObjectOf(root.Id, root.Generation));
+                    await ForgetAsync(VolumeRoot.ObjectOf(root.Id));
+                    throw new ErrnoException(Errno.EAGAIN, $"volume {root.Name}: making it took longer than the lease of its lock, and another host has removed it; try again");
+                }
+
+                if (tries == 100)
+                {
+                    StartSettling();
+                    throw new ErrnoException(Errno.EAGAIN, $"volume {root.Name}: making it took longer than the lease of its lock, and another host looks whether it was cut off; look again in a while");
+                }
+
+                await _context.Reactor.Delay(TimeSpan.FromMilliseconds(100));
+            }
         }
         catch (ErrnoException later)
         {

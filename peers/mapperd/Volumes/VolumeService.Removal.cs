@@ -131,6 +131,8 @@ internal sealed partial class VolumeService
 
         if (await _store.ReadRootAsync(record.Id) is { IsDeleted: false } root)
         {
+            // A creation that was being undone: nobody has locked it since. Else a deletion that was not committed.
+            if (root.Epoch == 0) return !await SettleCreationAsync(entry);
             await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
             return false;
         }

@@ -31,18 +31,18 @@ internal sealed partial class VolumeService
             {
                 if (volume.IsKept) throw Kept(name);
                 if (volume.LockUsers > 1 && !volume.IsOpen) throw Busy(name);
-                if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+                if (volume.IsOpen) throw LeftOpen(name);
                 var live = volume.Snapshots.Where(record => record.State == SnapshotState.Live).ToArray();
                 if (live.Length > 0 && !snapshots)
                     throw new ErrnoException(Errno.EBUSY, $"volume {name} has {live.Length} snapshots ({string.Join(", ", live.Take(5).Select(record => record.Name))}); delete them first, or with it: --snapshots");
                 var root = volume.Root!;
-                await RefuseClonesAsync(root, live);
+                await RefuseClonesAsync(root, live, volume.Faults.Count > 0);
                 var entry = await Catalogue.FindAsync(root.Id) ?? await Catalogue.AddAsync(CatalogueRecord.Of(root, RecordState.Deleting));
                 try
                 {
                     entry = await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Deleting));
                     // Who clones records that first, and looks for our mark then.
-                    await RefuseClonesAsync(root, live);
+                    await RefuseClonesAsync(root, live, volume.Faults.Count > 0);
                     await _store.CommitAsync(volume, root with { IsDeleted = true });
                 }
                 catch (ErrnoException)
@@ -81,7 +81,7 @@ internal sealed partial class VolumeService
             // Background work goes by the name, and would give the lock back that whoever opens the new name has.
             return await ChangeAsync(name, async volume =>
             {
-                if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+                if (volume.IsOpen) throw LeftOpen(name);
                 if (volume.IsKept) throw Kept(name);
                 if (volume.LockUsers > 1) throw Busy(name);
                 var root = volume.Root!;
@@ -141,9 +141,9 @@ internal sealed partial class VolumeService
     }
 
     /// <exception cref="ErrnoException">EBUSY: one of the snapshots has clones. EIO: nobody knows.</exception>
-    private async ValueTask RefuseClonesAsync(VolumeRoot root, IReadOnlyList<SnapshotRecord> snapshots)
+    private async ValueTask RefuseClonesAsync(VolumeRoot root, IReadOnlyList<SnapshotRecord> snapshots, bool isDamaged = false)
     {
-        if (snapshots.Count == 0) return;
+        if (snapshots.Count == 0 && !isDamaged) return;
         var entries = await Catalogue.ReadAsync();
         if (Catalogue.FaultFor(root, entries) is { } fault) throw new ErrnoException(Errno.EIO, $"volume {root.Name}: nobody knows whether its snapshots have clones, for {fault}");
         foreach (var snapshot in snapshots)
@@ -153,7 +153,15 @@ internal sealed partial class VolumeService
             throw new ErrnoException(
                 Errno.EBUSY, $"snapshot {root.Name}@{snapshot.Name} has {clones.Length} clones ({string.Join(", ", clones.Take(5).Select(entry => entry.Record.Name))}); flatten or delete them first");
         }
+
+        // A snapshot whose record is damaged is in no list, and may be the one that was cloned.
+        if (isDamaged && entries.Find(entry => entry.Record.BaseVolume == root.Id && entry.Record.State != RecordState.Deleting) is { } clone)
+            throw new ErrnoException(Errno.EBUSY, $"volume {root.Name}: {clone.Record.Name} was cloned from a snapshot of it whose record is damaged; flatten or delete that first");
     }
+
+    /// <summary>vlmcd has asked, and has nobody who has it open: it was a predecessor's user, who may come back.</summary>
+    private static ErrnoException LeftOpen(string name) => new(
+        Errno.EBUSY, $"volume {name} is open; close it first. If it is open for nobody, as its client went when a process of this host died: `archipelago volume close {name}`");
 
     private static ErrnoException Kept(string name) => new(Errno.EBUSY, $"volume {name} is locked here; `archipelago volume unlock {name}` first");
 

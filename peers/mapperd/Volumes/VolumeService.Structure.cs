@@ -34,7 +34,7 @@ internal sealed partial class VolumeService
         {
             var root = volume.Root!;
             if (IsDone(root, identity)) return root;
-            if (volume.IsOpen) throw new ErrnoException(Errno.EBUSY, $"volume {name} is open; close it first");
+            if (volume.IsOpen) throw LeftOpen(name);
             var to = volume.Find(snapshot) ?? throw NoSnapshot(new VolumeName(name, snapshot));
             var map = await _store.MapOfAsync(root, to);
             var directory = MapDirectory.Make(root.Id, NewId(), map.Directory.Chunks, map.Directory, root.Layer);
