@@ -65,6 +65,7 @@ _archipelago() {
         " volume create --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
         " volume create --socket") COMPREPLY=($(compgen -f -- "$word")); return ;;
         " volume create --object-size") COMPREPLY=(); return ;;
+        " volume create --from-objects") COMPREPLY=($(compgen -f -- "$word")); return ;;
         " volume info --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
         " volume info --socket") COMPREPLY=($(compgen -f -- "$word")); return ;;
         " volume resize --state") COMPREPLY=($(compgen -d -- "$word")); return ;;
@@ -166,7 +167,7 @@ _archipelago() {
         " down") words="--state --socket --json --keep-segment --discard-dirty --timeout --help" ;;
         " status") words="--state --segment --json --help" ;;
         " volume") words="create info resize rename delete list snapshot clone rollback flatten open close lock unlock map diff du hash fsck gc import export --help" ;;
-        " volume create") words="--state --socket --json --object-size --help" ;;
+        " volume create") words="--state --socket --json --object-size --from-objects --help" ;;
         " volume info") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume resize") words="--state --socket --json --shrink --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume rename") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;

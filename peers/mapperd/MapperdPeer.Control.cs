@@ -12,11 +12,14 @@ namespace Archipelago.Mapperd;
 
 /// <summary>
 /// <c>GET /v1/volumes</c> (<c>?snapshots=true</c>: with them), <c>/v1/volumes/NAME</c>, <c>/v1/mapperd</c>; <c>POST</c> and <c>DELETE /v1/volumes/NAME/lock</c>
-/// (<c>?force=true</c>: another host's); streams: <c>POST /v1/volumes/NAME/map</c>, <c>…/diff</c>, <c>…/usage</c>, <c>…/hash</c>, <c>POST /v1/gc</c> (<c>?dry-run=true</c>),
+/// (<c>?force=true</c>: another host's); streams: <c>POST /v1/volumes/NAME/map</c>, <c>…/diff</c>, <c>…/usage</c>, <c>…/hash</c>, <c>…/assemble</c> (create from objects), <c>POST /v1/gc</c> (<c>?dry-run=true</c>),
 /// <c>POST /v1/fsck</c>. All of it runs on the reactor, by message.
 /// </summary>
 public sealed partial class MapperdPeer : IControlEndpoints
 {
+    /// <summary>Most bytes of the body that lists objects of a new volume.</summary>
+    public const int MaxListBytes = 64 << 20;
+
     void IControlEndpoints.Map(IEndpointRouteBuilder routes)
     {
         var json = MapperdJson.Default;
@@ -35,6 +38,8 @@ public sealed partial class MapperdPeer : IControlEndpoints
             (tell, cancel) => _volumes.HashAsync(NameOf(context), tell, cancel)));
         routes.PostStream("/v1/gc", ControlJson.Default.Nothing, json.CollectItem, (_, context) => Stream<CollectItem>(
             (tell, _) => _volumes.CollectAsync(context.Request.Query["dry-run"] == "true", tell)));
+        routes.PostStream("/v1/volumes/{name}/assemble", json.AssembleRequest, json.AssembleItem, (body, context) => Stream<AssembleItem>(
+            (tell, cancel) => _volumes.AssembleAsync(Whole(NameOf(context)), body, tell, cancel)), MaxListBytes);
         routes.PostStream("/v1/fsck", json.CheckRequest, json.CheckItem, (body, _) => Stream<CheckItem>(
             (tell, cancel) => _volumes.CheckAsync(body, tell, cancel)));
     }

@@ -94,6 +94,9 @@ public sealed partial class MapperdPeer : Peer
         var identity = request.Identity;
         switch (request.Op)
         {
+            case XsegOp.Create when (request.Flags & RequestFlags.List) != 0:
+                if (request.Offset != 0) throw new ErrnoException(Errno.EINVAL, "the data of a list of objects begins at offset 0");
+                return ObjectIo.DataOf(request) is { } list ? Answer(request, await _volumes.AssembleAsync(Whole(name), SourceList.Parse(list), identity)) : Errno.EBADMSG;
             case XsegOp.Create:
                 return Answer(request, await _volumes.CreateAsync(Whole(name), request.Length, (int)Math.Min(request.Offset, int.MaxValue), identity));
             case XsegOp.Clone:

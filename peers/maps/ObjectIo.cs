@@ -73,6 +73,30 @@ public sealed class ObjectIo(PeerContext context, Route route, uint flow)
         return (status, serviced);
     }
 
+    /// <summary>Passes on a request that brings data, with its pages; the status and what was serviced.</summary>
+    public async ValueTask<(int Status, ulong Serviced)> PassAsync(Request parent, ReadOnlyMemory<byte> name, Memory<byte> result, UInt128 identity)
+    {
+        var request = await PrepareAsync(parent.Op, parent.Flow, name, parent.Offset, parent.Length, parent.Flags, pages: false);
+        context.Port.SetIdentity(request, identity);
+        context.Port.SetParent(request, parent);
+        request.Result.Clear();
+        int status = Borrow(request, parent);
+        if (status != 0) InFlight--;
+        else status = await SubmitAsync(request);
+        ulong serviced = request.Serviced;
+        request.Result[..result.Length].CopyTo(result.Span);
+        context.Free(request);
+        return (status, serviced);
+    }
+
+    /// <summary>The data that a request brings; null if its slot lies.</summary>
+    public static byte[]? DataOf(in Request request)
+    {
+        if (request.Length > Xseg.Layout.RequestSlot.MaxData) return null;
+        var bytes = new byte[request.Length];
+        return Copy(request, bytes, write: false) ? bytes : null;
+    }
+
     /// <summary>Names of objects of a blocker from a cursor on (0 at first): {u16 length, bytes} each, and the next cursor, all ones at the end.</summary>
     public async ValueTask<(int Status, byte[] Names, ulong Next)> ListAsync(ulong cursor, int capacity)
     {
@@ -119,7 +143,14 @@ public sealed class ObjectIo(PeerContext context, Route route, uint flow)
         }
     }
 
-    private unsafe bool Copy(in Request request, Span<byte> bytes, bool write)
+    private int Borrow(in Request child, in Request parent)
+    {
+        if (!parent.TryData(out var data) || !data.HasPages) return Errno.EBADMSG;
+        context.Port.Borrow(child, data, 0);
+        return 0;
+    }
+
+    private static unsafe bool Copy(in Request request, Span<byte> bytes, bool write)
     {
         if (!request.TryData(out var data)) return false;
         int skip = (int)(request.Offset & 4095);

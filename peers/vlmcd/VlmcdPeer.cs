@@ -131,6 +131,8 @@ public sealed partial class VlmcdPeer : Peer
                 return 0;
             case XsegOp.Info:
                 return Answer(request, await _volumes.InfoAsync(name, identity));
+            case XsegOp.Create when (request.Flags & RequestFlags.List) != 0:
+                return Answer(request, await _volumes.PassAsync(request, name, identity));
             case XsegOp.Create or XsegOp.Clone:
                 return Answer(request, await _volumes.PassAsync(op, name, identity, source, request.Offset, request.Length));
             case XsegOp.Hash:

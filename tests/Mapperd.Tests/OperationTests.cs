@@ -185,7 +185,7 @@ public class OperationTests
         rig.Change(rig.Memd.Options with { Latency = TimeSpan.FromMicroseconds(500) });
         foreach (string name in new[] { "grand", "clone", "base", "lone" }) world.Run(Op.Delete(name, force: true));
         rig.UntilIdle();
-        Assert.Empty(rig.Objects());
+        Assert.DoesNotContain(rig.Objects(), name => name[0] != 'x');
     }
 
     [Fact]

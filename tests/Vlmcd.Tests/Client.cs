@@ -18,8 +18,9 @@ internal sealed class Client : Peer
     public override ValueTask<int> HandleAsync(Request request) => new(Runtime.Errno.ENOTSUP);
 
     internal Task<Answer> Do(
-        string route, XsegOp op, string name, uint flow = 0, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None, string? source = null, UInt128 identity = default) =>
-        RunAsync(route, op, name, flow, offset, length, flags, null, ownPages: false, source, identity);
+        string route, XsegOp op, string name, uint flow = 0, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None, string? source = null, UInt128 identity = default,
+        byte[]? data = null) =>
+        RunAsync(route, op, name, flow, offset, length, flags, data, ownPages: data != null, source, identity);
 
     internal Task<Answer> Write(string route, string name, uint flow, ulong offset, byte[] data, RequestFlags flags = RequestFlags.None) =>
         RunAsync(route, XsegOp.Write, name, flow, offset, (ulong)data.Length, flags, data, ownPages: true);
@@ -36,7 +37,7 @@ internal sealed class Client : Peer
         if (identity != 0) Context.Port.SetIdentity(request, identity);
         if (source != null) Context.Port.SetSource(request, Encoding.UTF8.GetBytes(source));
         request.Result.Clear();
-        bool hasData = op is XsegOp.Read or XsegOp.Write or XsegOp.MapRead;
+        bool hasData = data != null || op is XsegOp.Read or XsegOp.Write or XsegOp.MapRead;
         if (hasData)
             while (!Context.Port.TryAttachPages(request, ownPages)) await Context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
         if (data != null) Copy(request, data, write: true);

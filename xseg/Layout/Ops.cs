@@ -87,7 +87,7 @@ public enum RequestFlags : ushort
     Compare = 128,
     /// <summary>The object never changes again, but may be deleted: a cache keeps it once for all flows.</summary>
     Shared = 256,
-    /// <summary>READ of a blocker with an empty target: names of objects, see <c>xseg/README.md</c>.</summary>
+    /// <summary>READ of a blocker with an empty target: names of objects; CREATE: its data lists objects. See <c>xseg/README.md</c>.</summary>
     List = 512,
 }
 

@@ -1,12 +1,12 @@
 namespace Archipelago.Cli.CommandLine;
 
-/// <summary>How far work of several steps is, of which nobody knows how long each takes.</summary>
+/// <summary>How far work of several steps is; what it is of may not be known.</summary>
 internal sealed class StepProgress : IDisposable
 {
     private string _step = "";
     private Progress? _progress;
 
-    internal void Report(string step, double count)
+    internal void Report(string step, double done, double of = 0)
     {
         if (step != _step)
         {
@@ -14,7 +14,7 @@ internal sealed class StepProgress : IDisposable
             (_step, _progress) = (step, new Progress(step));
         }
 
-        _progress!.Report(count, 0);
+        _progress!.Report(done, of);
     }
 
     public void Dispose() => _progress?.Dispose();

@@ -86,4 +86,6 @@ public sealed record MapperdStatus(IReadOnlyList<string> Open, int Removals, int
 [JsonSerializable(typeof(CollectItem))]
 [JsonSerializable(typeof(CheckRequest))]
 [JsonSerializable(typeof(CheckItem))]
+[JsonSerializable(typeof(AssembleRequest))]
+[JsonSerializable(typeof(AssembleItem))]
 public sealed partial class MapperdJson : JsonSerializerContext;

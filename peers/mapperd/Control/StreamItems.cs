@@ -130,3 +130,16 @@ public sealed record CheckFinding(string Volume, string Object, string What, str
 /// <param name="Unreferenced">Objects that nothing refers to; null if they were not counted.</param>
 /// <param name="Skipped">What was not looked at, and why.</param>
 public sealed record CheckResult(long Volumes, long Entries, long Problems, long Repaired, long? Unreferenced, IReadOnlyList<string> Skipped);
+
+/// <summary>The body of <c>POST /v1/volumes/NAME/assemble</c>: creates a volume of copies of objects of the store.</summary>
+/// <param name="Objects">Names in the volume's order; null or empty for a hole.</param>
+/// <param name="Size">Bytes of the volume; null for those of all objects.</param>
+/// <param name="ObjectSize">Bytes of an object; null for the configured size.</param>
+public sealed record AssembleRequest(IReadOnlyList<string?>? Objects, ulong? Size = null, int? ObjectSize = null);
+
+/// <summary>An item of its answer.</summary>
+/// <param name="Step">What it is at, in words; at last <c>done</c>.</param>
+/// <param name="Done">Objects done in this step.</param>
+/// <param name="Of">Of how many.</param>
+/// <param name="Id">In the last item: identity of the volume, 16 hex digits.</param>
+public sealed record AssembleItem(string Step, long Done, long Of, string? Id = null);

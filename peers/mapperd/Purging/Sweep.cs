@@ -62,7 +62,8 @@ internal sealed class Sweep(VolumeService volumes, Inventory found, References r
                 continue;
             }
 
-            if (await volumes.Store.ReadRootAsync(ofVolume.Key) is not { IsDeleted: false } root) continue;
+            // One that is being made keeps its gate until it is.
+            if (volumes.IsMaking(ofVolume.Key) || await volumes.Store.ReadRootAsync(ofVolume.Key) is not { IsDeleted: false } root) continue;
             bool had = await volumes.WithLockAsync(root.Name, async locked =>
             {
                 foreach (var (id, generation) in ofVolume)

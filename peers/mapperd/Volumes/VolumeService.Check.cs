@@ -23,6 +23,8 @@ internal sealed partial class VolumeService
         internal CheckRequest Request => request;
         internal Func<CheckItem, ValueTask> Tell => tell;
         internal Inventory? Found { get; set; }
+        /// <summary>The catalogue as it was at the beginning, for first looks: it may be large, and second looks read it anew.</summary>
+        internal IReadOnlyList<Catalogue.Entry> Known { get; set; } = [];
         internal List<string> Skipped { get; } = [];
         internal HashSet<string> Named { get; } = new(StringComparer.Ordinal);
         internal long Volumes, Entries, Problems, Repaired;
@@ -39,13 +41,15 @@ internal sealed partial class VolumeService
         ulong[] ids;
         if (request.Volume is { } name)
         {
-            ids = await FindAllAsync(VolumeName.Check(System.Text.Encoding.UTF8.GetBytes(name)));
+            run.Known = await Catalogue.ReadAsync();
+            ids = await FindAllAsync(VolumeName.Check(System.Text.Encoding.UTF8.GetBytes(name)), run.Known);
         }
         else
         {
             // Before the catalogue: what is made later is not in it.
             run.Found = await ListStoreAsync(run, cancel);
-            ids = [.. (await Catalogue.ReadAsync()).Select(entry => entry.Record.Id).Union(run.Found.Roots)];
+            run.Known = await Catalogue.ReadAsync();
+            ids = [.. run.Known.Select(entry => entry.Record.Id).Union(run.Found.Roots)];
             await CheckCatalogueAsync(run);
         }
 
@@ -64,10 +68,12 @@ internal sealed partial class VolumeService
         foreach (string one in run.Found?.Names.Where(one => !run.Named.Contains(one)).ToArray() ?? [])
         {
             ThrowIfEnded(cancel);
+            bool isFirst = true;
             await ConfirmAsync(run, async found =>
             {
-                var listed = (await Catalogue.ReadAsync()).Select(entry => entry.Record.Id).ToHashSet();
-                if (await NameCheck.CheckAsync(_store, one, listed.Contains) is { } wrong) found.Add(wrong);
+                var entries = isFirst ? run.Known : await Catalogue.ReadAsync();
+                isFirst = false;
+                if (await NameCheck.CheckAsync(_store, one, id => entries.Any(entry => entry.Record.Id == id)) is { } wrong) found.Add(wrong);
             }, [one]);
         }
 
@@ -76,9 +82,9 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>The volumes of a name: by its record, and, for that may be what is wrong, by the catalogue.</summary>
-    private async ValueTask<ulong[]> FindAllAsync(string name)
+    private async ValueTask<ulong[]> FindAllAsync(string name, IReadOnlyList<Catalogue.Entry> known)
     {
-        var ids = (await Catalogue.ReadAsync()).Where(entry => entry.Record.Name == name).Select(entry => entry.Record.Id).ToHashSet();
+        var ids = known.Where(entry => entry.Record.Name == name).Select(entry => entry.Record.Id).ToHashSet();
         try
         {
             if (await _store.ResolveAsync(name) is var id and not 0) ids.Add(id);
@@ -107,9 +113,12 @@ internal sealed partial class VolumeService
     private async ValueTask CheckVolumeAsync(CheckRun run, ulong id, MapCheck maps)
     {
         VolumeRoot? root = null;
+        bool isFirst = true;
         await ConfirmAsync(run, async found =>
         {
-            root = await new HeaderCheck(_store, await Catalogue.ReadAsync()).CheckAsync(id, found);
+            var entries = isFirst ? run.Known : await Catalogue.ReadAsync();
+            isFirst = false;
+            root = await new HeaderCheck(_store, entries).CheckAsync(id, found);
             if (root != null) run.Named.Add(root.Name);
         }, () => root == null ? [] : [root.Name], id);
         if (root == null) return;

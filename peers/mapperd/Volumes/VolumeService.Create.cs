@@ -12,11 +12,14 @@ internal sealed partial class VolumeService
 {
     private readonly HashSet<ulong> _making = [];
 
+    /// <summary>Whether this mapperd is making a volume.</summary>
+    internal bool IsMaking(ulong id) => _making.Contains(id);
+
     /// <summary>Creates a blank volume. <paramref name="identity"/> names the request, so that its replay after a crash is answered as it was.</summary>
     internal Task<VolumeRoot> CreateAsync(string name, ulong size, int objectSize, UInt128 identity)
     {
         if (objectSize == 0) objectSize = _options.ObjectSize;
-        if (!MapperdOptions.IsObjectSize(objectSize)) throw new ErrnoException(Errno.EINVAL, $"volume {name}: object size {objectSize}: expected a power of two from 4096 to 4194304");
+        CheckObjectSize(name, objectSize);
         CheckSize(name, size, objectSize);
         return MakeAsync(name, size, objectSize, identity, null, null, null);
     }
@@ -35,7 +38,8 @@ internal sealed partial class VolumeService
         return await MakeAsync(name, size, objectSize, identity, source.Root, snapshot, map.Directory);
     }
 
-    private async Task<VolumeRoot> MakeAsync(string name, ulong size, int objectSize, UInt128 identity, VolumeRoot? baseRoot, SnapshotRecord? baseSnapshot, MapDirectory? from)
+    private async Task<VolumeRoot> MakeAsync(
+        string name, ulong size, int objectSize, UInt128 identity, VolumeRoot? baseRoot, SnapshotRecord? baseSnapshot, MapDirectory? from, Assembly? assembly = null)
     {
         var volume = await Table.EnterAsync(name);
         ulong id = NewId();
@@ -44,6 +48,7 @@ internal sealed partial class VolumeService
             var (nameSector, existing) = await LookUpNameAsync(name);
             if (existing != null && identity != 0 && existing.CreatedBy == identity) return existing;
             if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {name} exists already");
+            if (assembly != null) await assembly.CheckSourcesAsync();
             var root = new VolumeRoot
             {
                 Id = id,
@@ -64,13 +69,16 @@ internal sealed partial class VolumeService
             try
             {
                 if (baseSnapshot != null) await StillThereAsync(baseRoot!, baseSnapshot);
-                await MapDirectory.Make(root.Id, root.Generation, ChunksOf(size, objectSize), from, root.Layer).SaveAsync(_meta);
+                var directory = MapDirectory.Make(root.Id, root.Generation, ChunksOf(size, objectSize), from, root.Layer);
+                await directory.SaveAsync(_meta);
                 await SwapAsync(VolumeRoot.ObjectOf(root.Id), new byte[Sector.Bytes], root.ToSector(), name, Errno.EEXIST);
+                if (assembly != null) await FillAsync(assembly, root, directory);
                 await SwapAsync(VolumeName.ObjectOf(name), nameSector, NameRecord.ToSector(root.Id, name), name, Errno.EEXIST);
             }
             catch (ErrnoException)
             {
-                await UnmakeAsync(root, entry);
+                bool isGone = await UnmakeAsync(root, entry);
+                if (isGone && assembly != null) await assembly.ClearAsync(root.Layer);
                 throw;
             }
 
@@ -90,6 +98,17 @@ internal sealed partial class VolumeService
             _making.Remove(id);
             Table.Leave(volume);
         }
+    }
+
+    /// <summary>
+    /// With the header in the store, so that a collector knows the layer: by its directory, which is blank as yet, all in it may exist.
+    /// </summary>
+    private async ValueTask FillAsync(Assembly assembly, VolumeRoot root, MapDirectory directory)
+    {
+        await assembly.FillAsync(root, directory);
+        // It may have taken longer than a lease of a host that hung.
+        if (await _store.ReadRootAsync(root.Id) == null)
+            throw new ErrnoException(Errno.ESTALE, $"volume {root.Name} was not created: another host took this one for dead meanwhile, and has removed it; do it again");
     }
 
     /// <summary>Whether this mapperd is at a volume: the lock is the segment's, so that it does not keep its own requests apart.</summary>
@@ -127,18 +146,21 @@ internal sealed partial class VolumeService
             throw new ErrnoException(Errno.ENOENT, $"volume {root.Name} is being deleted");
     }
 
-    /// <summary>After a failure: nothing of the volume is left, unless the store fails in this too; then the next start does it.</summary>
-    private async ValueTask UnmakeAsync(VolumeRoot root, Catalogue.Entry entry)
+    /// <summary>After a failure: nothing of the volume is left, unless the store fails in this too; then the next start does it. True if it is gone for sure.</summary>
+    private async ValueTask<bool> UnmakeAsync(VolumeRoot root, Catalogue.Entry entry)
     {
         try
         {
-            if (await SettleCreationAsync(entry)) await _locks.LetGoAsync(root.Id);
+            if (!await SettleCreationAsync(entry)) return true;
+            await _locks.LetGoAsync(root.Id);
         }
         catch (ErrnoException later)
         {
             _context.Log.LogWarning("volume {Volume}: its creation failed; the clean-up will be tried again: {Error}", root.Name, later.Message);
             StartSettling();
         }
+
+        return false;
     }
 
     /// <summary>With the lock of the volume: what a creation that was cut off has left becomes a volume, if its name names it, or nothing. True if a volume.</summary>
@@ -235,6 +257,11 @@ internal sealed partial class VolumeService
         int status = await _meta.SwapAsync(name, 0, from, to);
         if (status == Errno.EILSEQ) throw new ErrnoException(otherwise, $"volume {volume}: somebody else has made one of this name at the same time");
         if (status != 0) throw new ErrnoException(status, $"volume {volume}: object {System.Text.Encoding.ASCII.GetString(name)} cannot be written: {Errno.Describe(status)}");
+    }
+
+    private static void CheckObjectSize(string name, int objectSize)
+    {
+        if (!MapperdOptions.IsObjectSize(objectSize)) throw new ErrnoException(Errno.EINVAL, $"volume {name}: object size {objectSize}: expected a power of two from 4096 to 4194304");
     }
 
     private static void CheckSize(string name, ulong size, int objectSize)

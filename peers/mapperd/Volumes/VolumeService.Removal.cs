@@ -94,7 +94,7 @@ internal sealed partial class VolumeService
     private async ValueTask SettleAsync(Catalogue.Entry entry)
     {
         ulong id = entry.Record.Id;
-        if (_removing.Contains(id)) return;
+        if (_removing.Contains(id) || _making.Contains(id)) return;
         // Whoever makes or deletes it here has the gate.
         var volume = await Table.EnterAsync(entry.Record.Name);
         try

@@ -67,9 +67,10 @@ public sealed class ControlClient : IDisposable
     /// it stands in the stream, and ECONNRESET if the stream ends before its end is said. To stop reading cancels the work.
     /// </summary>
     public async IAsyncEnumerable<TItem> StreamAsync<TIn, TItem>(
-        string path, TIn body, JsonTypeInfo<TIn> input, JsonTypeInfo<TItem> item, [EnumeratorCancellation] CancellationToken cancel = default)
+        string path, TIn body, JsonTypeInfo<TIn> input, JsonTypeInfo<TItem> item, [EnumeratorCancellation] CancellationToken cancel = default,
+        int maxBodyBytes = ControlServer.MaxBodyBytes)
     {
-        using HttpResponseMessage response = await StartStreamAsync(WithBody(HttpMethod.Post, path, body, input), cancel).ConfigureAwait(false);
+        using HttpResponseMessage response = await StartStreamAsync(WithBody(HttpMethod.Post, path, body, input, maxBodyBytes), cancel).ConfigureAwait(false);
         using Stream stream = await response.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false);
         using var reader = new StreamReader(stream);
         while (true)
@@ -88,13 +89,13 @@ public sealed class ControlClient : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
 
-    private static HttpRequestMessage WithBody<T>(HttpMethod method, string path, T body, JsonTypeInfo<T> type)
+    private static HttpRequestMessage WithBody<T>(HttpMethod method, string path, T body, JsonTypeInfo<T> type, int maxBytes = ControlServer.MaxBodyBytes)
     {
         byte[] json = JsonSerializer.SerializeToUtf8Bytes(body, type);
-        if (json.Length > ControlServer.MaxBodyBytes)
+        if (json.Length > maxBytes)
         {
             // The server would refuse it and close before it has read all, which a client sees as a broken connection.
-            throw new ErrnoException(Errno.EFBIG, $"{path}: a request of {json.Length} bytes, but at most {ControlServer.MaxBodyBytes} are taken");
+            throw new ErrnoException(Errno.EFBIG, $"{path}: a request of {json.Length} bytes, but at most {maxBytes} are taken");
         }
 
         var content = new ByteArrayContent(json);

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
 
 namespace Archipelago.Runtime.Control;
@@ -41,13 +42,14 @@ public static class ControlRoutes
     /// <summary>
     /// Maps POST with a body to a stream of items, for long work: a JSON object per line, <c>{"item":…}</c>, sent as it comes, and at
     /// last <c>{"end":true}</c> or <c>{"error":{…}}</c>. A client that goes away cancels <c>context.RequestAborted</c>. What fails before
-    /// the first item is an ordinary error.
+    /// the first item is an ordinary error. A body may have <paramref name="maxBodyBytes"/>.
     /// </summary>
     public static void PostStream<TIn, TItem>(
         this IEndpointRouteBuilder routes, string pattern, JsonTypeInfo<TIn> input, JsonTypeInfo<TItem> item,
-        Func<TIn, HttpContext, IAsyncEnumerable<TItem>> handler) =>
+        Func<TIn, HttpContext, IAsyncEnumerable<TItem>> handler, int maxBodyBytes = ControlServer.MaxBodyBytes) =>
         routes.MapPost(pattern, async context =>
         {
+            if (maxBodyBytes != ControlServer.MaxBodyBytes && context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = maxBodyBytes;
             TIn body = await ReadAsync(context, input).ConfigureAwait(false);
             await StreamAsync(context, item, handler(body, context)).ConfigureAwait(false);
         });

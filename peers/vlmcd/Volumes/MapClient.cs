@@ -26,10 +26,20 @@ internal sealed class MapClient(ObjectIo maps)
         if (result.IsEmpty) result = new byte[64];
         var (status, serviced) = await maps.RunAsync(
             op, maps.Flow, Encoding.ASCII.GetBytes(name.ToString()), offset, length, flags, source == null ? default : Encoding.ASCII.GetBytes(source), result, identity);
-        if (status != 0) throw new ErrnoException(status, await WhyAsync(op, name, identity, status));
-        return new OpenAnswer(
-            serviced, (int)BinaryPrimitives.ReadUInt64LittleEndian(result.Span), BinaryPrimitives.ReadUInt32LittleEndian(result.Span[8..]), BinaryPrimitives.ReadUInt64LittleEndian(result.Span[16..]));
+        return status == 0 ? AnswerOf(serviced, result.Span) : throw new ErrnoException(status, await WhyAsync(op, name, identity, status));
     }
+
+    /// <summary>Passes a request on with the data that it brings.</summary>
+    /// <exception cref="ErrnoException">Refused.</exception>
+    internal async ValueTask<OpenAnswer> PassAsync(Xseg.Ports.Request request, VolumeName name, UInt128 identity)
+    {
+        var (op, result) = (request.Op, new byte[64]);
+        var (status, serviced) = await maps.PassAsync(request, Encoding.ASCII.GetBytes(name.ToString()), result, identity);
+        return status == 0 ? AnswerOf(serviced, result) : throw new ErrnoException(status, await WhyAsync(op, name, identity, status));
+    }
+
+    private static OpenAnswer AnswerOf(ulong serviced, ReadOnlySpan<byte> result) => new(
+        serviced, (int)BinaryPrimitives.ReadUInt64LittleEndian(result), BinaryPrimitives.ReadUInt32LittleEndian(result[8..]), BinaryPrimitives.ReadUInt64LittleEndian(result[16..]));
 
     private async ValueTask<string> WhyAsync(XsegOp op, VolumeName name, UInt128 identity, int errno)
     {

@@ -13,6 +13,9 @@ internal sealed partial class VolumeService
         XsegOp op, VolumeName name, UInt128 identity, string? source = null, ulong offset = 0, ulong length = 0, RequestFlags flags = RequestFlags.None, Memory<byte> result = default) =>
         _maps.RunAsync(op, name, identity, source, offset, length, flags, result);
 
+    /// <summary>A request with data, passed on with its pages.</summary>
+    internal ValueTask<OpenAnswer> PassAsync(Xseg.Ports.Request request, VolumeName name, UInt128 identity) => _maps.PassAsync(request, name, identity);
+
     /// <summary>A snapshot of the volume: it holds what was answered before, and nothing that comes later.</summary>
     internal async Task<OpenAnswer> SnapshotAsync(VolumeName name, string snapshot, UInt128 identity)
     {

@@ -11,6 +11,7 @@ internal static class Scenarios
     internal static readonly SortedDictionary<string, (Op Op, string[] Open)> All = new(StringComparer.Ordinal)
     {
         ["create"] = (Op.Create("new", 5 * O), []),
+        ["create from objects"] = (Op.Assemble("new", ["x1", "", "x2", "xs", "x1"], 6 * O - 512), []),
         ["clone"] = (Op.CloneOf("new", "base@s1"), ["base"]),
         ["clone larger"] = (Op.CloneOf("new", "clone@c1", 12 * O), []),
         ["snapshot closed"] = (Op.Snapshot("base", "s3"), []),
@@ -41,6 +42,7 @@ internal static class Scenarios
     internal static World Family(Rig rig)
     {
         var world = new World(rig);
+        Op.WriteSources(rig);
         world.Run(Op.Create("base", 6 * O - 512));
         world.OpenForWriting("base");
         world.Run(Op.Write("base", 0, Bytes.Of(1, 5 * O)));

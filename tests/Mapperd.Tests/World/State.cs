@@ -79,7 +79,7 @@ internal sealed class State
 
     private int Make(Op op)
     {
-        byte[] data = new byte[op.Length];
+        byte[] data = (op.Flags & RequestFlags.List) != 0 ? op.Assembled() : new byte[op.Length];
         Disk? from = null;
         string? snapshot = null;
         if (op.Code == XsegOp.Clone)

@@ -45,7 +45,8 @@ internal sealed class World(Rig rig)
 
     internal Answer Send(Op op) => rig.ClientNode.Run(() => SendAsync(op));
 
-    internal Task<Answer> SendAsync(Op op) => op.Data != null
+    internal Task<Answer> SendAsync(Op op) => op.Code == XsegOp.Create ? rig.Client.Do("volumes", op.Code, op.Name, 0, op.Offset, op.Length, op.Flags, data: op.Data)
+        : op.Data != null
         ? rig.Client.Write("volumes", op.Name, Open.GetValueOrDefault(op.Name), op.Offset, op.Data, op.Flags)
         : rig.Client.Do("volumes", op.Code, op.Name, op.IsData ? Open.GetValueOrDefault(op.Name) : 0, op.Offset, op.Length, op.Flags, op.Source);
 
@@ -114,7 +115,7 @@ internal sealed class World(Rig rig)
 
         rig.UntilIdle();
         if (collects) Collect();
-        Assert.Empty(rig.Objects());
+        Assert.DoesNotContain(rig.Objects(), name => name[0] != 'x');
     }
 
     private string[] Snapshots(string name) => rig.MapperdNode.Run(async () =>

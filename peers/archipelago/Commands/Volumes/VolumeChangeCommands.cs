@@ -16,10 +16,15 @@ internal static class VolumeChangeCommands
     [
         new("volume create", "create a volume")
         {
-            Arguments = [Name, Size],
-            Options = [.. client, new("--object-size", "SIZE", "Size of its objects, a power of two from 4k to 4M. Default: what [mapperd] says.")],
+            Description =
+            [
+                "Blank, or, with --from-objects, of copies of objects that the store holds already: those may be deleted then. SIZE may be left out there: it is that of all objects of the list. Interrupted, or refused (ENOENT and "
+                    + "EINVAL name the line), nothing of the volume is left; what a crash leaves `archipelago volume gc` removes.",
+            ],
+            Arguments = [Name, Size with { Minimum = 0 }],
+            Options = [.. client, new("--object-size", "SIZE", "Size of its objects, a power of two from 4k to 4M. Default: what [mapperd] says."), FromObjects.Option],
             Run = CreateAsync,
-            Examples = ["archipelago volume create vm1 20G"],
+            Examples = ["archipelago volume create vm1 20G", "archipelago volume create vm2 --from-objects names.txt"],
         },
         new("volume info", "show a volume or snapshot, who has it open, and how to attach to it")
         {
@@ -67,7 +72,12 @@ internal static class VolumeChangeCommands
         long objectSize = invocation.Get("--object-size", new BytesType(MapperdOptions.MinObjectSize, MapperdOptions.MaxObjectSize, MapperdOptions.MinObjectSize), 0);
         if (objectSize != 0 && !MapperdOptions.IsObjectSize(objectSize))
             throw new UsageException($"--object-size: expected a power of two from 4k to 4M, found {invocation.Get("--object-size")}");
-        return MakeAsync(invocation, new VolumeCreate(NameOf(invocation), (ulong)invocation.Argument("SIZE", SizeType), objectSize == 0 ? null : (int)objectSize), cancel);
+        string name = NameOf(invocation);
+        bool hasList = invocation.Get("--from-objects") != null;
+        if (invocation.Argument("SIZE").Length == 0 && !hasList) throw new UsageException("SIZE is missing: it may be left out only with --from-objects");
+        ulong? size = invocation.Argument("SIZE").Length == 0 ? null : (ulong)invocation.Argument("SIZE", SizeType);
+        int? ofObjects = objectSize == 0 ? null : (int)objectSize;
+        return hasList ? FromObjects.CreateAsync(invocation, name, size, ofObjects, cancel) : MakeAsync(invocation, new VolumeCreate(name, size!.Value, ofObjects), cancel);
     }
 
     private static async Task<int> ResizeAsync(Invocation invocation, CancellationToken cancel)

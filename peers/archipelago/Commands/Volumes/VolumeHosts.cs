@@ -44,10 +44,11 @@ internal static class VolumeHosts
 
     /// <summary>Reads a stream of mapperd to its end.</summary>
     internal static Task StreamAsync<TIn, TItem>(
-        Invocation invocation, string path, TIn body, JsonTypeInfo<TIn> input, JsonTypeInfo<TItem> item, Action<TItem> each, CancellationToken cancel) =>
+        Invocation invocation, string path, TIn body, JsonTypeInfo<TIn> input, JsonTypeInfo<TItem> item, Action<TItem> each, CancellationToken cancel,
+        int maxBodyBytes = ControlServer.MaxBodyBytes) =>
         AskMapperdAsync(invocation, async client =>
         {
-            await foreach (var one in client.StreamAsync(path, body, input, item, cancel)) each(one);
+            await foreach (var one in client.StreamAsync(path, body, input, item, cancel, maxBodyBytes)) each(one);
             return true;
         });
 
