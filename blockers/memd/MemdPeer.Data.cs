@@ -133,6 +133,8 @@ public sealed unsafe partial class MemdPeer
     private void WrittenVolatile(in Request request, MemoryObject? target)
     {
         if ((request.Flags & RequestFlags.ForceUnitAccess) == 0) return;
+        // Also of an object that is gone: that it was deleted may not be stable yet.
+        target ??= _store.FindDeleted(request.Hash, request.Target);
         if (target != null) _store.Flush(target);
         request.Reply = ReplyFlags.Stable;
     }

@@ -30,6 +30,9 @@ internal sealed unsafe class ObjectStore(bool isVolatile) : IDisposable
         return found is { Exists: true } ? found : null;
     }
 
+    /// <summary>An object that was deleted, which no FLUSH has covered; or null.</summary>
+    internal MemoryObject? FindDeleted(Hash128 hash, ReadOnlySpan<byte> name) => Lookup(hash, name) is { Exists: false } found ? found : null;
+
     internal MemoryObject FindOrCreate(Hash128 hash, ReadOnlySpan<byte> name, uint flow)
     {
         var found = Lookup(hash, name) ?? Insert(new MemoryObject(hash, name.ToArray()));

@@ -1,5 +1,6 @@
 using System.Text;
 using Archipelago.Mapperd.Format;
+using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
 
@@ -157,5 +158,61 @@ public class LeftoverTests
         world.Run(Op.CloneOf("new", "base@s1"));
         Assert.Equal(Errno.EBUSY, rig.Do(XsegOp.Delete, "base@s1").Status);
         world.DeleteAll();
+    }
+
+    [Fact]
+    public async Task A_volume_that_is_made_while_the_collector_drops_its_name_keeps_the_name()
+    {
+        using var rig = new Rig();
+        var world = new World(rig);
+        world.Run(Op.Create("disk", O));
+        world.Run(Op.Delete("disk"));
+        rig.UntilIdle();
+        // The collector has taken the name, and is about to delete it.
+        rig.OnStore(() => rig.Cut.Stop = request => request.Op == XsegOp.Delete && request.Target.SequenceEqual("n.disk"u8));
+        var collection = rig.MapperdNode.Begin(() => rig.Mapperd.Volumes.CollectAsync(dryRun: false));
+        rig.Store.Until(() => rig.Cut.Stopped > 0, "no name is deleted");
+        Assert.Equal(0, world.State.Apply(Op.Create("disk", 2 * O)));
+        var made = rig.ClientNode.Begin(() => world.SendAsync(Op.Create("disk", 2 * O)));
+        // Long enough for one that does not wait for the collector.
+        await Task.WhenAny(made, Task.Delay(TimeSpan.FromMilliseconds(300)));
+        rig.OnStore(() =>
+        {
+            rig.Cut.Go();
+            return true;
+        });
+        await collection.WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.Equal(0, (await made.WaitAsync(TimeSpan.FromSeconds(30))).Status);
+        world.Verify();
+        world.DeleteAll();
+    }
+
+    [Fact]
+    public async Task A_volume_is_made_though_its_name_was_dropped_between_a_look_and_the_commit()
+    {
+        using var rig = new Rig();
+        var world = new World(rig);
+        world.Run(Op.Create("disk", O));
+        world.Run(Op.Delete("disk"));
+        rig.UntilIdle();
+        rig.OnStore(() => rig.Cut.Stop = request => request.Op == XsegOp.Write && request.Target.StartsWith("d."u8));
+        Assert.Equal(0, world.State.Apply(Op.Create("disk", 2 * O)));
+        var made = rig.ClientNode.Begin(() => world.SendAsync(Op.Create("disk", 2 * O)));
+        rig.Store.Until(() => rig.Cut.Stopped > 0, "no directory is written");
+        // As the collector of another host leaves it for a moment: named for something that does not exist.
+        rig.ClientNode.Run(async () =>
+        {
+            var io = new ObjectIo(rig.Client.Context, rig.Client.Context.OpenRoute("blocks"), 0);
+            Assert.Equal(0, await io.WriteAsync("n.disk"u8.ToArray(), 0, NameRecord.ToSector(0x1234, "disk"), 0, RequestFlags.ForceUnitAccess));
+            return true;
+        });
+        rig.OnStore(() =>
+        {
+            rig.Cut.Go();
+            return true;
+        });
+        Assert.Equal(0, (await made.WaitAsync(TimeSpan.FromSeconds(30))).Status);
+        world.Verify();
+        world.DeleteAll(collects: true);
     }
 }

@@ -12,7 +12,7 @@ internal sealed unsafe partial class FileWorker
     {
         job.Serviced = job.Request.Length;
         int fd = Open(job, job.Object!, create: false);
-        if (fd == -XsegErrno.ENOENT) return 0;
+        if (fd == -XsegErrno.ENOENT) return Absent(job);
         return fd < 0 ? Status(job, fd, "open") : Punch(job, fd, job.Request.Offset, job.Request.Length);
     }
 
@@ -21,7 +21,8 @@ internal sealed unsafe partial class FileWorker
         ulong offset = job.Request.Offset, length = job.Request.Length;
         job.Serviced = length;
         int fd = Open(job, job.Object!, create: false);
-        if (fd == -XsegErrno.ENOENT || length == 0) return 0;
+        if (fd == -XsegErrno.ENOENT) return Absent(job);
+        if (length == 0) return 0;
         if (fd < 0) return Status(job, fd, "open");
         job.DataChanged = true;
         int result = Sys.Allocate(fd, Libc.FALLOC_FL_ZERO_RANGE, (long)offset, (long)length);
@@ -31,6 +32,13 @@ internal sealed unsafe partial class FileWorker
         long size = Sys.SizeOf(fd);
         if (size < 0) return Status(job, size, "size");
         return size >= (long)(offset + length) ? 0 : Status(job, Sys.Truncate(fd, (long)(offset + length)), "extend");
+    }
+
+    /// <summary>What does not exist is zeros. Whoever deleted it may not have made that stable: FUA must, or the old data comes back with the power.</summary>
+    private static int Absent(FileJob job)
+    {
+        if ((job.Request.Flags & RequestFlags.ForceUnitAccess) != 0) ChangedEntry(job, job.Object!);
+        return 0;
     }
 
     /// <summary>The range reads as zeros; the size stays.</summary>

@@ -167,25 +167,36 @@ internal sealed partial class VolumeService
     internal ValueTask<(int Status, ulong Serviced)> DeleteUnownedAsync(byte[] name, bool isData) =>
         isData ? _data.RunAsync(XsegOp.Delete, _data.Flow, name) : _meta.RunAsync(XsegOp.Delete, _meta.Flow, name);
 
-    /// <summary>Deletes a name that nobody has: it is given to nobody else meanwhile.</summary>
+    /// <summary>
+    /// Deletes a name that nobody has: it is given to nobody else meanwhile. The lock keeps other hosts away from it, the gate whoever makes a volume here, for whom the
+    /// lock is his own: he would take the name over, and the deletion would be that of a volume's name.
+    /// </summary>
     internal async ValueTask<bool> DropNameAsync(string name, byte[] sector)
     {
-        ulong id = NewId();
+        var volume = await Table.EnterAsync(name);
         try
         {
-            await _locks.HoldAsync(id);
-        }
-        catch (ErrnoException)
-        {
-            // A full store has no room for a lock; nobody misses those few bytes.
-            return false;
-        }
+            ulong id = NewId();
+            try
+            {
+                await _locks.HoldAsync(id);
+            }
+            catch (ErrnoException)
+            {
+                // A full store has no room for a lock; nobody misses those few bytes.
+                return false;
+            }
 
-        int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name));
-        if (status == 0) await _store.DeleteAsync(VolumeName.ObjectOf(name));
-        await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
-        _locks.Forget(id);
-        return status == 0;
+            int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name));
+            if (status == 0) await _store.DeleteAsync(VolumeName.ObjectOf(name));
+            await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
+            _locks.Forget(id);
+            return status == 0;
+        }
+        finally
+        {
+            Table.Leave(volume);
+        }
     }
 
     /// <summary>Deletes the lock of a volume that does not exist; false if somebody holds it.</summary>

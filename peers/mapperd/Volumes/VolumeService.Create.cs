@@ -73,7 +73,7 @@ internal sealed partial class VolumeService
                 await directory.SaveAsync(_meta);
                 await SwapAsync(VolumeRoot.ObjectOf(root.Id), new byte[Sector.Bytes], root.ToSector(), name, Errno.EEXIST);
                 if (assembly != null) await FillAsync(assembly, root, directory);
-                await SwapAsync(VolumeName.ObjectOf(name), nameSector, NameRecord.ToSector(root.Id, name), name, Errno.EEXIST);
+                await TakeNameAsync(name, nameSector, root.Id);
             }
             catch (ErrnoException)
             {
@@ -133,6 +133,24 @@ internal sealed partial class VolumeService
         finally
         {
             await _locks.LetGoAsync(id);
+        }
+    }
+
+    /// <summary>Gives a name that is free to a volume. The collector of another host may have deleted the name's object meanwhile: then it is free still.</summary>
+    private async ValueTask TakeNameAsync(string name, byte[] sector, ulong id)
+    {
+        for (int tries = 0; ; tries++)
+        {
+            try
+            {
+                await SwapAsync(VolumeName.ObjectOf(name), sector, NameRecord.ToSector(id, name), name, Errno.EEXIST);
+                return;
+            }
+            catch (ErrnoException lost) when (lost.Errno == Errno.EEXIST && tries < 10)
+            {
+                (sector, var existing) = await LookUpNameAsync(name);
+                if (existing != null) throw;
+            }
         }
     }
 

@@ -88,7 +88,7 @@ internal sealed partial class VolumeService
                 target ??= await Table.EnterAsync(to);
                 var (sector, existing) = await LookUpNameAsync(to);
                 if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already");
-                await SwapAsync(VolumeName.ObjectOf(to), sector, NameRecord.ToSector(root.Id, to), to, Errno.EEXIST);
+                await TakeNameAsync(to, sector, root.Id);
                 await _store.CommitAsync(volume, root with { Name = to, ChangedBy = identity });
                 root = volume.Root!;
                 await FreeNameAsync(name, root.Id);

@@ -152,6 +152,19 @@ public sealed class MemdTests
         Assert.Equal([.. Page, .. Page], blocker.Read("kept", 0, 8192).Data);
     }
 
+    [Theory]
+    [InlineData(XsegOp.Discard)]
+    [InlineData(XsegOp.WriteZeroes)]
+    public void Zeros_that_were_forced_stay_where_the_object_was_deleted_and_that_was_not_flushed(XsegOp op)
+    {
+        using var blocker = Start(new MemdOptions { Volatile = true });
+        blocker.Write("object", 0, Page, RequestFlags.ForceUnitAccess);
+        blocker.Good(XsegOp.Delete, "object");
+        blocker.Good(op, "object", 0, 4096, RequestFlags.ForceUnitAccess);
+        blocker.OnBlocker(((MemdPeer)blocker.Blocker).Crash);
+        Assert.Equal(new byte[4096], blocker.Read("object", 0, 4096).Data);
+    }
+
     [Fact]
     public void Ping_read_and_write_allocate_nothing()
     {

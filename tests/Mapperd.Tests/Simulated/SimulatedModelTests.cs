@@ -35,10 +35,10 @@ public class SimulatedModelTests(ITestOutputHelper output)
     public void Two_hosts_find_what_the_other_has_left_when_it_was_killed() => Run(15, new StormKind("hostskills") { Hosts = 2, HasCache = true, Kills = true, HostsDie = true });
 
     [Fact]
-    public void Maps_of_more_than_a_chunk_are_what_the_model_says() => Run(3, new StormKind("borders") { Borders = true, Rounds = 60 });
+    public void Maps_of_more_than_a_chunk_are_what_the_model_says() => Run(3, new StormKind("borders") { Borders = true, Rounds = 100 });
 
     [Fact]
-    public void Whoever_is_killed_maps_of_more_than_a_chunk_are_what_the_model_says() => Run(3, new StormKind("borderkills") { Borders = true, Kills = true, Rounds = 60 });
+    public void Whoever_is_killed_maps_of_more_than_a_chunk_are_what_the_model_says() => Run(3, new StormKind("borderkills") { Borders = true, Kills = true, Rounds = 100 });
 
     private void Run(int seeds, StormKind kind)
     {

@@ -91,6 +91,8 @@ internal sealed partial class Storm
         foreach (var doing in acts) doing.IsLost = doing.Host == index && !doing.Answer!.IsCompleted;
         Wait(() => acts.TrueForAll(doing => doing.IsOver), "requests of others");
         foreach (var doing in acts) Judge(doing);
+        // A volume that was being made is listed when that was put right, as soon as the dead one's lease is over.
+        if (acts.Exists(doing => doing.IsLost)) UntilIdle();
         foreach (var doing in acts.Where(doing => doing.IsLost)) Resolve(doing);
         foreach (var (name, disk) in _disks.All.Where(disk => disk.Value.Host == index).ToArray()) ReadBack(name, disk);
     }

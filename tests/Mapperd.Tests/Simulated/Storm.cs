@@ -95,6 +95,7 @@ internal sealed partial class Storm : IDisposable
         }
 
         EndDeaths();
+        foreach (var opened in acts.Where(doing => doing.Act.Code == XsegOp.Open && !doing.IsLost && doing.Expected == 0 && _random.Next(2) == 0)) Check(opened.Act.Volume);
         if (_random.Next(3) == 0 && acts.Find(doing => _disks.All.ContainsKey(doing.Act.Volume)) is { } looked) Check(looked.Act.Volume);
         if (_random.Next(_kind.Borders ? 25 : 15) == 0) CheckAll();
         if (_random.Next(10) == 0) Inspect();
