@@ -18,17 +18,24 @@ namespace Archipelago.Cached;
 public sealed record CacheStatistics(
     long CapacityBytes, long CachedBytes, long DirtyBytes, long WrittenBytes, long LimboBytes, long FreeBytes, long Objects, long IndexBytes,
     long Hits, long Misses, long Writes, long Evictions, long DestageWrites, long DestagedBytes, long DestageErrors, int DestageInFlight,
-    double OldestDirtySeconds, double OldestDestageSeconds, long QuarantinedBytes, long DamagedPages, long DamagedObjects, IReadOnlyList<CacheFlow> Flows);
+    double OldestDirtySeconds, double OldestDestageSeconds, long QuarantinedBytes, long DamagedPages, long DamagedObjects, IReadOnlyList<CacheFlow> Flows, IReadOnlyList<CacheSpace> Namespaces);
+
+/// <summary>
+/// One namespace of <see cref="CacheStatistics"/>: volumes, images, or maps. Of images the hits and misses are of volumes that asked for them, which
+/// count them too; those of volumes are the others. Most: what its share comes to; null for all of the cache.
+/// </summary>
+public sealed record CacheSpace(string Namespace, string Policy, string InForce, long CachedBytes, long? MostBytes, long Hits, long Misses);
 
 /// <summary>One flow of <see cref="CacheStatistics"/>. Stuck: the blocker has not answered a destage for <see cref="CachedPeer.StuckAfter"/>.</summary>
 public sealed record CacheFlow(
     string Volume, string Policy, string InForce, bool SafeUntilFlush, bool HasFlushed, bool Degraded, bool Stuck, long CachedBytes, long DirtyBytes, long Hits, long Misses, long Writes, long DestageErrors);
 
 /// <summary>Body of <c>PUT /v1/cache/policy</c>.</summary>
-/// <param name="Volume">Volume.</param>
-/// <param name="Policy">writeback, writethrough, off or default.</param>
+/// <param name="Volume">Volume, or null with a namespace.</param>
+/// <param name="Policy">writeback, writethrough, off or default; of a namespace not writeback.</param>
 /// <param name="SafeUntilFlush">Write-back only after the guest's first flush.</param>
-public sealed record CachePolicyChange(string Volume, string Policy, bool SafeUntilFlush = true);
+/// <param name="Namespace">images or maps: all of it, and not a volume.</param>
+public sealed record CachePolicyChange(string? Volume, string Policy, bool SafeUntilFlush = true, string? Namespace = null);
 
 /// <summary>Body of <c>POST /v1/cache/flush</c>: one volume, or all.</summary>
 public sealed record CacheFlush(string? Volume = null);
@@ -46,6 +53,9 @@ public sealed partial class CacheJson : JsonSerializerContext;
 /// </summary>
 public sealed partial class CachedPeer : IControlEndpoints
 {
+    /// <summary>Names of the namespaces that have a policy of their own.</summary>
+    public const string Images = "images", Maps = "maps";
+
     /// <summary>From here on a destage pass is told as stuck; a store that is alive answers sooner.</summary>
     public static readonly TimeSpan StuckAfter = TimeSpan.FromSeconds(2);
 
@@ -76,18 +86,35 @@ public sealed partial class CachedPeer : IControlEndpoints
             _ => throw new ErrnoException(Errno.EINVAL, $"policy '{change.Policy}': expected writeback, writethrough, off or default"),
         };
         // Who wants it unsafe says so each time: it must not stay behind from a policy of long ago.
-        uint index = FlowTable.SetPolicy(Context.Segment, NameBytes(change.Volume), FlowSpace.Data, policy, change.SafeUntilFlush);
-        if (index == 0) throw NoFlow(change.Volume);
+        uint index = change.Namespace != null ? SetSpacePolicy(change, policy)
+            : FlowTable.SetPolicy(Context.Segment, NameBytes(change.Volume), FlowSpace.Data, policy, change.SafeUntilFlush);
+        if (index == 0) throw NoFlow(change.Volume!);
         // From here on nothing new becomes dirty that may not; what is, goes down before the change is called done.
         if (_objects.PolicyOf(index) != CachePolicy.WriteBack)
         {
             var flow = _store.FlowOf(index);
             int status = await _flushes.FlushAsync(flow);
-            if (status != 0) throw new ErrnoException(status, $"{change.Volume}: the policy is {change.Policy} now, but what was dirty before cannot be destaged; it stays dirty and is tried again");
-            if (policy == CachePolicy.Off) _objects.DropFlow(flow);
+            if (status != 0) throw new ErrnoException(status, $"{change.Namespace ?? change.Volume}: the policy is {change.Policy} now, but what was dirty before cannot be destaged; it stays dirty and is tried again");
+            if (_objects.PolicyOf(index) == CachePolicy.Off) _objects.DropFlow(flow);
         }
 
         return Collect();
+    }
+
+    private uint SetSpacePolicy(CachePolicyChange change, CachePolicy policy)
+    {
+        if (!string.IsNullOrEmpty(change.Volume)) throw new ErrnoException(Errno.EINVAL, "\"volume\" and \"namespace\": expected one of both");
+        byte space = change.Namespace switch
+        {
+            Images => FlowSpace.Shared,
+            Maps => FlowSpace.Maps,
+            _ => throw new ErrnoException(Errno.EINVAL, $"namespace '{change.Namespace}': expected {Images} or {Maps}"),
+        };
+        var name = space == FlowSpace.Shared ? FlowTable.SharedName : FlowTable.MapsName;
+        if (policy == CachePolicy.WriteBack) throw new ErrnoException(Errno.EINVAL, $"{change.Namespace} cannot be writeback: they are never dirty. Expected writethrough, off or default");
+        if (space == FlowSpace.Shared && _store.ShareFlow() == Store.NoFlow) throw new ErrnoException(Errno.ENOSPC, "the flow table is full: there is no entry for images");
+        if (space == FlowSpace.Maps) FlowTable.FindOrAdd(Context.Segment, name, space);
+        return FlowTable.SetPolicy(Context.Segment, name, space, policy, safe: true);
     }
 
     private uint FlowNamed(string? volume)
@@ -113,7 +140,30 @@ public sealed partial class CachedPeer : IControlEndpoints
             Bytes(Context.Port.Pages.Count), _store.Objects.Count, _store.Buckets.Bytes,
             Figures.Hits, Figures.Misses, Figures.Writes, Figures.Evictions,
             Figures.DestageWrites, Figures.DestagedBytes, Figures.DestageErrors, (int)Figures.DestageInFlight,
-            Since(dirty.Concat(passing.Select(of => of.DirtyFrom))), Since(passing.Select(of => of.PassSince)), Figures.QuarantinedBytes, _store.DamagedPages, _store.DamagedObjects, [.. _store.Flows.Where(flow => flow.Index != 0 && (flow.Pages > 0 || !FlowTable.NameOf(Context.Segment, flow.Index).IsEmpty)).Select(Describe)]);
+            Since(dirty.Concat(passing.Select(of => of.DirtyFrom))), Since(passing.Select(of => of.PassSince)), Figures.QuarantinedBytes, _store.DamagedPages, _store.DamagedObjects, [.. _store.Flows.Where(IsVolume).Select(Describe)],
+            [.. _store.Shares.Select(Describe)]);
+    }
+
+    private unsafe bool IsVolume(FlowState flow) =>
+        flow.Index != 0 && Context.Segment.FlowAt(flow.Index)->Namespace is not (FlowSpace.Shared or FlowSpace.Maps) && (flow.Pages > 0 || !FlowTable.NameOf(Context.Segment, flow.Index).IsEmpty);
+
+    private unsafe CacheSpace Describe(PageShare share)
+    {
+        uint flow = share.Space switch
+        {
+            FlowSpace.Shared => FlowTable.Find(Context.Segment, FlowTable.SharedName, FlowSpace.Shared),
+            FlowSpace.Maps => FlowTable.Find(Context.Segment, FlowTable.MapsName, FlowSpace.Maps),
+            _ => 0,
+        };
+        var own = flow == 0 ? CachePolicy.Default : (CachePolicy)Context.Segment.FlowAt(flow)->Policy;
+        var inForce = share.Space == FlowSpace.Data ? Options.DefaultPolicy : _objects.PolicyOfSpace(share.Space, own);
+        long hits = share.HitsOfOthers, misses = share.MissesOfOthers;
+        foreach (var of in _store.Flows.Where(of => of.Share == share)) (hits, misses) = (hits + of.Hits, misses + of.Misses);
+        if (share.Space == FlowSpace.Data)
+            foreach (var other in _store.Shares) (hits, misses) = (hits - other.HitsOfOthers, misses - other.MissesOfOthers);
+        return new CacheSpace(
+            share.Space switch { FlowSpace.Shared => Images, FlowSpace.Maps => Maps, _ => "volumes" }, NameOf(own), NameOf(inForce), share.Pages << 12,
+            share.IsLimited ? share.Most << 12 : null, Math.Max(0, hits), Math.Max(0, misses));
     }
 
     private unsafe CacheFlow Describe(FlowState flow)

@@ -17,6 +17,21 @@ public sealed record CachedOptions
         + "at most dirty-ratio of the cache and as a rule dirty-age of writes; a crash of a process loses nothing. A volume starts in write-through all the same and "
         + "changes to write-back at its guest's first flush (safe until first flush). writethrough answers when the blocker has the write. off caches nothing.",
         ("writeback", CachePolicy.WriteBack), ("writethrough", CachePolicy.WriteThrough), ("off", CachePolicy.Off));
+    /// <summary>See <see cref="ImagesPolicy"/>.</summary>
+    public static readonly OptionSpec<CachePolicy> ImagesPolicyOption = Option.Choice("images-policy", "default",
+        "Policy of images: objects that clones and snapshots share and that never change again, cached once for all of them. They are never dirty, so writethrough means that they are kept. "
+        + "off: each is read from the store each time. default: kept, unless policy is off.",
+        ("default", CachePolicy.Default), ("writethrough", CachePolicy.WriteThrough), ("off", CachePolicy.Off));
+    /// <summary>See <see cref="ImagesShare"/>.</summary>
+    public static readonly OptionSpec<double> ImagesShareOption = Option.Ratio("images-share", "100%", 0.01, 1,
+        "Largest part of the cache that images may hold: beyond it they replace each other, and no volume's data.");
+    /// <summary>See <see cref="MapsPolicy"/>.</summary>
+    public static readonly OptionSpec<CachePolicy> MapsPolicyOption = Option.Choice("maps-policy", "off",
+        "Policy of maps and other metadata that a peer sends through the cache. mapperd sends none of it: it asks the blocker itself, so that every host sees the same. "
+        + "writethrough is the only other one: a map is never newer here than in the store.",
+        ("off", CachePolicy.Off), ("writethrough", CachePolicy.WriteThrough));
+    /// <summary>See <see cref="MapsShare"/>.</summary>
+    public static readonly OptionSpec<double> MapsShareOption = Option.Ratio("maps-share", "10%", 0.01, 1, "Largest part of the cache that maps may hold.");
     /// <summary>See <see cref="DirtyRatio"/>.</summary>
     public static readonly OptionSpec<double> DirtyRatioOption = Option.Ratio("dirty-ratio", "75%", 0.01, 0.95,
         "Largest part of the cache that may be dirty. Writers then go at the blocker's speed.");
@@ -35,7 +50,7 @@ public sealed record CachedOptions
 
     /// <summary>The rows for the peer's section of a configuration file.</summary>
     public static OptionSpec[] All { get; } =
-        [SizeOption, PolicyOption, DirtyRatioOption, DestageRatioOption, DirtyAgeOption, DestageDepthOption, DestageRunOption, FillDepthOption, BlocksOption];
+        [SizeOption, PolicyOption, ImagesPolicyOption, ImagesShareOption, MapsPolicyOption, MapsShareOption, DirtyRatioOption, DestageRatioOption, DirtyAgeOption, DestageDepthOption, DestageRunOption, FillDepthOption, BlocksOption];
 
     /// <summary>Pages of 4 KiB for data, 64 or more. They come from the segment at start.</summary>
     public int Pages { get; init; } = 65536;
@@ -46,6 +61,14 @@ public sealed record CachedOptions
     /// <see cref="DirtyRatio"/> of the cache and usually not more than <see cref="DirtyAge"/> of writes.
     /// </summary>
     public CachePolicy DefaultPolicy { get; init; } = CachePolicy.WriteBack;
+    /// <summary>Policy of what never changes again: <see cref="CachePolicy.Off"/>, or kept; by default as <see cref="DefaultPolicy"/> is off or not.</summary>
+    public CachePolicy ImagesPolicy { get; init; }
+    /// <summary>Largest part of the pages that images may hold, 0.01 to 1.</summary>
+    public double ImagesShare { get; init; } = 1;
+    /// <summary>Policy of maps: <see cref="CachePolicy.Off"/> or <see cref="CachePolicy.WriteThrough"/>.</summary>
+    public CachePolicy MapsPolicy { get; init; } = CachePolicy.Off;
+    /// <summary>Largest part of the pages that maps may hold, 0.01 to 1.</summary>
+    public double MapsShare { get; init; } = 0.1;
     /// <summary>Largest part of the pages that may be dirty, 0.01 to 0.95; writers then wait for destaging.</summary>
     public double DirtyRatio { get; init; } = 0.75;
     /// <summary>Part of the pages from which on data is destaged the younger the more is dirty, 0 to <see cref="DirtyRatio"/>.</summary>
@@ -70,6 +93,10 @@ public sealed record CachedOptions
             Pages = (int)(section.Get(SizeOption) >> 12),
             Blocks = section.Get(BlocksOption),
             DefaultPolicy = section.Get(PolicyOption),
+            ImagesPolicy = section.Get(ImagesPolicyOption),
+            ImagesShare = section.Get(ImagesShareOption),
+            MapsPolicy = section.Get(MapsPolicyOption),
+            MapsShare = section.Get(MapsShareOption),
             DirtyRatio = dirty,
             DestageRatio = destage,
             DirtyAge = section.Get(DirtyAgeOption),

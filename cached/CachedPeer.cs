@@ -51,6 +51,9 @@ public sealed partial class CachedPeer(CachedOptions options) : Peer
         _reads = new ReadPath(Context, _store, _objects, sharing, new FillPath(Context, _store, room, blocks));
         _writes = new WritePath(Context, _store, _destager, room, _flushes, _objects);
         new Recovery(Context, _store).Run();
+        _store.TrimShares();
+        // What a predecessor kept that is not kept any more.
+        if (_store.SharedFlow != Store.NoFlow && _objects.PolicyOf(_store.SharedFlow) == CachePolicy.Off) _objects.DropFlow(_store.FlowOf(_store.SharedFlow));
         _destager.Start();
         _flushes.Start();
         return ValueTask.CompletedTask;

@@ -31,6 +31,8 @@ internal sealed class FlowState(uint index)
     internal long Pages;
     /// <summary>Objects that are the flow's.</summary>
     internal int Objects;
+    /// <summary>The share that its pages count in.</summary>
+    internal PageShare Share = null!;
     /// <summary>Dirty pages that are lost, see <see cref="Store.Lose"/>: no FLUSH of the flow can be true while there are any.</summary>
     internal long LostPages;
     /// <summary>Times that dirty pages became the flow's that no write brought (<see cref="Store.Keep(Orphan)"/>): a FLUSH that runs must begin anew.</summary>

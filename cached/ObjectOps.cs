@@ -21,10 +21,20 @@ internal sealed class ObjectOps(PeerContext context, Store store, Destager desta
         var entry = context.Segment.FlowAt(flow);
         if (entry == null) return CachePolicy.WriteThrough;
         if (entry->Uncached != 0) return CachePolicy.Off;
+        if (entry->Namespace != FlowSpace.Data) return PolicyOfSpace(entry->Namespace, (CachePolicy)entry->Policy);
         var policy = (CachePolicy)entry->Policy;
         if (policy is CachePolicy.Default or > CachePolicy.Off) policy = store.Options.DefaultPolicy;
         if (policy != CachePolicy.WriteBack) return policy;
         return entry->Degraded != 0 || (entry->SafeUntilFlush != 0 && entry->HasFlushed == 0) ? CachePolicy.WriteThrough : policy;
+    }
+
+    /// <summary>Images and maps are kept or not; they are never dirty longer than a write takes.</summary>
+    internal CachePolicy PolicyOfSpace(byte space, CachePolicy own)
+    {
+        var options = store.Options;
+        if (own is CachePolicy.Default or > CachePolicy.Off) own = space == FlowSpace.Shared ? options.ImagesPolicy : options.MapsPolicy;
+        if (own == CachePolicy.Default) own = options.DefaultPolicy;
+        return own == CachePolicy.Off ? CachePolicy.Off : CachePolicy.WriteThrough;
     }
 
     /// <summary>Completes when nobody has the object for itself any more; ask again then.</summary>

@@ -25,7 +25,12 @@ internal sealed class ReadPath(PeerContext context, Store store, ObjectOps objec
         if (offset > RequestSlot.MaxData || length > RequestSlot.MaxData - offset) return new ValueTask<int>(XsegErrno.EFBIG);
         var found = store.Find(request.Hash);
         if (found == null || ReaderOf(request, found) is not { } reader || !TryHit(request, found, offset, length, out int status)) return MissAsync(request, offset, length);
-        if (status == 0) reader.Hits++;
+        if (status == 0)
+        {
+            reader.Hits++;
+            if (reader != found.Flow) found.Flow.Share.HitsOfOthers++;
+        }
+
         return new ValueTask<int>(status);
     }
 
@@ -85,7 +90,8 @@ internal sealed class ReadPath(PeerContext context, Store store, ObjectOps objec
         int pages = Request.PagesFor(offset, length);
         bool shared = (request.Flags & RequestFlags.Shared) != 0;
         uint owner = shared ? store.ShareFlow() : flow;
-        if (owner == Store.NoFlow || objects.PolicyOf(owner) == CachePolicy.Off || pages > store.Options.Pages / 4) return await objects.ReadAroundAsync(request);
+        if (shared && owner != Store.NoFlow) store.FlowOf(owner).Share.MissesOfOthers++;
+        if (owner == Store.NoFlow || objects.PolicyOf(owner) == CachePolicy.Off || pages > store.MostAtOnce(owner)) return await objects.ReadAroundAsync(request);
         for (int attempt = 0; attempt < Attempts; attempt++)
         {
             var of = store.FindOrAdd(request, owner, out int status);

@@ -66,6 +66,7 @@ internal sealed unsafe partial class Store
         DamagedPages++;
         of.Pages--;
         of.Flow.Pages--;
+        of.Flow.Share.Pages--;
         bool dirty = of.ClearDirty(bucket);
         var entry = page == 0 ? null : _segment.PageAt(page);
         // Where the word says another's, the entry is not ours to write.

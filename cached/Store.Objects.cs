@@ -20,7 +20,7 @@ internal sealed unsafe partial class Store
         if (flow >= (uint)_flows.Length) flow = 0;
         if (_flows[flow] is { } known) return known;
         // What went around a predecessor that died nobody knows: it may have been all that a FLUSH loses from here on.
-        Flows.Add(_flows[flow] = new FlowState(flow) { Around = _port.Recovered.HadPredecessor ? 1 : 0 });
+        Flows.Add(_flows[flow] = new FlowState(flow) { Share = ShareOf(flow), Around = _port.Recovered.HadPredecessor ? 1 : 0 });
         return _flows[flow]!;
     }
 
@@ -83,9 +83,14 @@ internal sealed unsafe partial class Store
         (added.RetryAt, added.Failures, added.NameLost) = (0, 0, false);
         added.Exists = _segment.ObjectAt(entry)->Missing == 1 ? Existence.Missing : Existence.Unknown;
         Objects.Add(added);
-        added.Flow.Objects++;
+        NoteObject(added.Flow);
         _byEntry[entry] = added;
         return added;
+    }
+
+    private void NoteObject(FlowState flow)
+    {
+        if (flow.Objects++ == 0) flow.Share = ShareOf(flow.Index);
     }
 
     /// <summary>

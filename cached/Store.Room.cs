@@ -99,6 +99,7 @@ internal sealed unsafe partial class Store
         if (of.ClearDirty(bucket)) CountDirty(of.Flow, -1);
         of.Pages--;
         of.Flow.Pages--;
+        of.Flow.Share.Pages--;
         _port.Limbo.Retire(page);
     }
 

@@ -76,7 +76,7 @@ internal sealed unsafe partial class Store
         Table.SetFlow(of.Entry, flow);
         of.Flow.Objects--;
         of.Flow = FlowOf(flow);
-        of.Flow.Objects++;
+        NoteObject(of.Flow);
     }
 
     /// <summary>That the blocker does not have the object was true once. Zeros are all that is cached of it: it is asked again.</summary>

@@ -27,6 +27,7 @@ internal sealed unsafe partial class Store
     internal Store(PeerContext context, CachedOptions options)
     {
         (_context, _port, _segment, Options) = (context, context.Port, context.Segment, options);
+        SetShares();
         // Every page of the share can become a bucket, and a predecessor may have had a larger share.
         long pages = Math.Max(options.Pages, Math.Max((long)_segment.PortAt(_port.Number)->PageShare, _port.Recovered.PagesCached + (long)_port.Limbo.Count));
         Buckets = new BucketIndex(_segment, Math.Min(pages, _segment.PageCount));
@@ -120,6 +121,7 @@ internal sealed unsafe partial class Store
         uint old = Lookup(to, bucket, false, out var before, out _);
         // What the blocker has is older.
         if (to.LostPages != 0 && IsLost(to, bucket)) return false;
+        if (old == 0 && !MayTake(to.Flow, 1)) return false;
         if (old != 0)
         {
             if (data.Owned(index, out var filled) == null) return false;
@@ -163,7 +165,10 @@ internal sealed unsafe partial class Store
         {
             of.Pages++;
             of.Flow.Pages++;
+            of.Flow.Share.Pages++;
         }
+
+        if (of.Flow.Share.IsLimited) NoteTaken(of.Flow.Share, page);
 
         if (masks.Dirty != 0) MarkDirty(of, bucket);
         if (masks.Written != 0) NoteWritten(of.Flow, page, masks.Written);

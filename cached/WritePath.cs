@@ -114,6 +114,13 @@ internal sealed class WritePath(PeerContext context, Store store, Destager desta
     private Verdict TryWrite(in Request request, ulong offset, ulong length, int pages, bool isItsTurn, out int status, out CachedObject? to)
     {
         var flow = store.FlowOf(request.Flow);
+        // What its namespace may not hold goes around the cache.
+        if (!store.MayTake(flow, pages))
+        {
+            (to, status) = (null, 0);
+            return Verdict.Foreign;
+        }
+
         // Room first: making it may evict the last page of this very object.
         if ((flow.HasWaitingWrites && !isItsTurn) || !room.HasForWrite(flow, pages))
         {

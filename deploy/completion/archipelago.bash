@@ -192,7 +192,7 @@ _archipelago() {
         " cache") words="stats flush policy --help" ;;
         " cache stats") words="--state --socket --json --help" ;;
         " cache flush") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " cache policy") words="default writeback writethrough off --state --socket --json --safe-until-flush --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " cache policy") words="default writeback writethrough off --state --socket --json --volume --safe-until-flush --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " segment") words="info ports requests fsck destroy --help" ;;
         " segment info") words="--state --segment --json --help" ;;
         " segment ports") words="--state --segment --json --help" ;;

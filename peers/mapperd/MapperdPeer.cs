@@ -38,7 +38,7 @@ public sealed partial class MapperdPeer : Peer
     /// <inheritdoc/>
     public override ValueTask StartAsync()
     {
-        uint flow = FlowTable.FindOrAdd(Context.Segment, "mapperd"u8, space: Xseg.Layout.FlowSpace.Maps);
+        uint flow = FlowTable.FindOrAdd(Context.Segment, FlowTable.MapsName, space: Xseg.Layout.FlowSpace.Maps);
         var meta = new ObjectIo(Context, Context.OpenRoute(_options.Blocks), flow);
         var data = new ObjectIo(Context, Context.OpenRoute(_options.Objects), flow);
         _volumes = new VolumeService(Context, _options, meta, data);

@@ -31,6 +31,7 @@ internal sealed unsafe class Rig : IDisposable
         int slots = 256, int flows = 8, int clientPages = 1200, int sparePages = 64, int objects = 64, bool clientOnly = false)
     {
         (Options, _placement, SparePages) = (options ?? new CachedOptions { Pages = 256 }, placement, sparePages);
+        CacheOptions = Options;
         string root = Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath();
         _directory = Path.Combine(root, $"archipelago-cached-tests-{Environment.ProcessId}-{Interlocked.Increment(ref s_count)}");
         Segment.Create(_directory, new SegmentOptions
@@ -61,6 +62,8 @@ internal sealed unsafe class Rig : IDisposable
 
     internal const int MemdPages = 300;
     internal CachedOptions Options { get; }
+    /// <summary>Of the next cache.</summary>
+    internal CachedOptions CacheOptions { get; set; }
     internal int SparePages { get; }
     internal SimWorld World { get; }
     internal MemdPeer Memd { get; }
@@ -113,7 +116,7 @@ internal sealed unsafe class Rig : IDisposable
         CacheProcess.Kill();
         // The successor must wait for what the blocker still runs; here nobody can wait, so the world goes on until it need not.
         World.RunUntil(() => !IsAwaited(port), "requests of the dead cache at the blocker");
-        Cached = new CachedPeer(Options);
+        Cached = new CachedPeer(CacheOptions);
         CacheProcess = World.Spawn("cached", _directory);
         CacheProcess.Start(CachePlan());
     }

@@ -11,6 +11,9 @@ public static unsafe class FlowTable
     /// <summary>Name of the flow of what never changes again, in <see cref="FlowSpace.Shared"/>.</summary>
     public static ReadOnlySpan<byte> SharedName => "images"u8;
 
+    /// <summary>Name of the flow of mapperd's own objects, in <see cref="FlowSpace.Maps"/>.</summary>
+    public static ReadOnlySpan<byte> MapsName => "mapperd"u8;
+
     /// <summary>Index of the flow, or 0 if there is none.</summary>
     public static uint Find(Segment segment, ReadOnlySpan<byte> name, byte space = 0)
     {

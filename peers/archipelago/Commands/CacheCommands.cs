@@ -14,7 +14,7 @@ internal static class CacheCommands
     internal static IEnumerable<CliCommand> Table(CliOption[] client) =>
     [
         new("cache", "the cache"),
-        new("cache stats", "show what is cached, in all and by volume")
+        new("cache stats", "show what is cached, in all, by namespace and by volume")
         {
             Description =
             [
@@ -30,18 +30,20 @@ internal static class CacheCommands
             Options = client,
             Run = FlushAsync,
         },
-        new("cache policy", "change how a volume is cached")
+        new("cache policy", "change how a volume, images or maps are cached")
         {
             Description =
             [
                 "writeback answers a write when the cache holds it: a crash of the host loses what was not flushed. writethrough answers when the store has it. "
                     + "off caches nothing. default is what [cached] says. Data that may not be dirty any more is destaged before the command is done. "
                     + "The policy holds as long as the segment: until `down` removes it.",
+                "images: what clones and snapshots share and never changes, cached once for all; writethrough keeps it, off does not. maps: metadata that is sent through the cache.",
             ],
-            Arguments = [new("VOLUME", "The volume; it must have been opened on this host.", Shell: Common.VolumeNames), new("POLICY", "The policy.", Words: Policies)],
+            Arguments = [new("VOLUME", "The volume, which must have been opened on this host; or images, or maps.", Shell: Common.VolumeNames), new("POLICY", "The policy.", Words: Policies)],
             Options =
             [
                 .. client,
+                new("--volume", null, "VOLUME is a volume, also if it is named images or maps."),
                 new("--safe-until-flush", "YES|NO", "Whether writeback holds only after the first FLUSH since the volume was opened, which proves that its user flushes. Default: yes.", Words: ["yes", "no"]),
             ],
             Run = PolicyAsync,
@@ -75,7 +77,10 @@ internal static class CacheCommands
             "no" => false,
             string other => throw new UsageException($"--safe-until-flush: expected yes or no, found {other}"),
         };
-        var change = new CachePolicyChange(invocation.Argument("VOLUME"), policy, safe);
+        string target = invocation.Argument("VOLUME");
+        bool isSpace = target is CachedPeer.Images or CachedPeer.Maps && !invocation.Has("--volume");
+        if (isSpace && policy == "writeback") throw new UsageException($"POLICY: {target} are never dirty: expected default, writethrough or off, found {policy} (a volume of that name: --volume)");
+        var change = new CachePolicyChange(isSpace ? null : target, policy, safe, isSpace ? target : null);
         Show(invocation, await AskCacheAsync(invocation, c => c.PutAsync("/v1/cache/policy", change, CacheJson.Default.CachePolicyChange, CacheJson.Default.CacheStatistics, cancel)));
         return ExitCode.Ok;
     }
@@ -105,6 +110,13 @@ internal static class CacheCommands
             ("evictions", Invocation.Number(s.Evictions)),
             ("destaging", $"{Invocation.Number(s.DestageWrites)} writes, {Invocation.Size(s.DestagedBytes)}, {s.DestageInFlight} in flight{(s.OldestDestageSeconds > 0 ? $", oldest {Invocation.Number(s.OldestDestageSeconds, "0.0")} s" : "")}, {Invocation.Number(s.DestageErrors)} errors"),
             ("damage", $"quarantined {Invocation.Size(s.QuarantinedBytes)}; {Invocation.Number(s.DamagedPages)} page and {Invocation.Number(s.DamagedObjects)} object entries found damaged"));
+        Invocation.Write("");
+        Invocation.WriteTable(
+            ["NAMESPACE", ">CACHED", ">AT MOST", "POLICY", "IN FORCE", ">HITS", ">MISSES"],
+            s.Namespaces.Select(n => (string[])
+            [
+                n.Namespace, Invocation.Size(n.CachedBytes), Invocation.Size(n.MostBytes ?? s.CapacityBytes), n.Policy, n.InForce, Invocation.Number(n.Hits), Invocation.Number(n.Misses),
+            ]));
         if (s.Flows.Count == 0) return;
         Invocation.Write("");
         Invocation.WriteTable(
