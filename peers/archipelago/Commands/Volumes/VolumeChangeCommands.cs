@@ -16,7 +16,7 @@ internal static class VolumeChangeCommands
     [
         new("volume create", "create a volume")
         {
-            Arguments = [Name, Size],
+            Arguments = [NewName, Size],
             Options = [.. client, new("--object-size", "SIZE", "Size of its objects, a power of two from 4k to 4M. Default: what [mapperd] says.")],
             Run = CreateAsync,
             Examples = ["archipelago volume create vm1 20G"],
@@ -42,7 +42,7 @@ internal static class VolumeChangeCommands
         new("volume rename", "give a volume another name")
         {
             Description = ["Refused while the volume is open. Its snapshots go with it."],
-            Arguments = [Existing, new("NEW-NAME", Name.Help)],
+            Arguments = [Existing, new("NEW-NAME", NewName.Help)],
             Options = client,
             Run = RenameAsync,
         },
@@ -67,7 +67,7 @@ internal static class VolumeChangeCommands
         long objectSize = invocation.Get("--object-size", new BytesType(MapperdOptions.MinObjectSize, MapperdOptions.MaxObjectSize, MapperdOptions.MinObjectSize), 0);
         if (objectSize != 0 && !MapperdOptions.IsObjectSize(objectSize))
             throw new UsageException($"--object-size: expected a power of two from 4k to 4M, found {invocation.Get("--object-size")}");
-        return MakeAsync(invocation, new VolumeCreate(NameOf(invocation), (ulong)invocation.Argument("SIZE", SizeType), objectSize == 0 ? null : (int)objectSize), cancel);
+        return MakeAsync(invocation, new VolumeCreate(NewNameOf(invocation), (ulong)invocation.Argument("SIZE", SizeType), objectSize == 0 ? null : (int)objectSize), cancel);
     }
 
     private static async Task<int> ResizeAsync(Invocation invocation, CancellationToken cancel)
@@ -83,7 +83,7 @@ internal static class VolumeChangeCommands
 
     private static async Task<int> RenameAsync(Invocation invocation, CancellationToken cancel)
     {
-        string name = NameOf(invocation), to = NameOf(invocation, "NEW-NAME");
+        string name = NameOf(invocation), to = NewNameOf(invocation, "NEW-NAME");
         await VolumeHosts.ChangeAsync(invocation, name, new VolumeChange(Name: to), cancel);
         return await VolumeInfoView.ShowAsync(invocation, new VolumeName(to, null), cancel);
     }
