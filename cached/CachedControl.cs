@@ -101,7 +101,7 @@ public sealed partial class CachedPeer : IControlEndpoints
     {
         if (string.IsNullOrEmpty(volume)) throw new ErrnoException(Errno.EINVAL, "\"volume\" is missing: expected the name of a volume");
         uint flow = FlowTable.Find(Context.Segment, Encoding.UTF8.GetBytes(volume));
-        return flow != 0 ? flow : throw new ErrnoException(Errno.ENOENT, $"volume '{volume}' has not been opened on this host; `archipelago volume list` shows what there is");
+        return flow != 0 ? flow : throw new ErrnoException(Errno.ENOENT, $"volume '{volume}' has not been opened on this host since its segment was made; open it first (`archipelago volume open {volume}`, or a client); `archipelago cache stats` shows which have been");
     }
 
     internal CacheStatistics Collect()
