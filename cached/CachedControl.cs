@@ -127,7 +127,7 @@ public sealed partial class CachedPeer : IControlEndpoints
         string.IsNullOrEmpty(volume) ? throw new ErrnoException(Errno.EINVAL, "\"volume\" is missing: expected the name of a volume") : Encoding.UTF8.GetBytes(volume);
 
     private static ErrnoException NoFlow(string volume) => new(
-        Errno.ENOENT, $"volume '{volume}' has not been opened on this host, or so long ago that it was forgotten; `archipelago volume list` shows what there is");
+        Errno.ENOENT, $"volume '{volume}' has not been opened on this host, or so long ago that it was forgotten; open it first (`archipelago volume open {volume}`, or a client); `archipelago cache stats` shows which have been");
 
     internal CacheStatistics Collect()
     {

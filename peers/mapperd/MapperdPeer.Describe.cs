@@ -50,7 +50,7 @@ public sealed partial class MapperdPeer
         var root = volume.Root!;
         var records = (await _volumes.Catalogue.ReadAsync()).Select(entry => entry.Record).ToArray();
         var snapshots = SnapshotsOf(volume, records);
-        if (name.Snapshot != null && !snapshots.Any(snapshot => snapshot.Name == name.Snapshot && snapshot.State == "ok")) throw new ErrnoException(Errno.ENOENT, $"there is no snapshot {name}");
+        if (name.Snapshot != null && !snapshots.Any(snapshot => snapshot.Name == name.Snapshot && snapshot.State == "ok")) throw VolumeService.NoSnapshot(name);
         return new VolumeInfo(
             root.Name, $"{root.Id:x16}", root.Size, root.ObjectSize, At(root.Created), volume.Faults.Count > 0 ? "damaged" : "ok", volume.Faults.Count > 0 ? string.Join("; ", volume.Faults.Values) : null,
             await BaseNameAsync(root), root.Parent, root.Epoch, snapshots, MapGeometry.ObjectsFor(root.Size, root.ObjectSize), await _volumes.LockOfAsync(root.Name, root.Id),

@@ -84,10 +84,11 @@ public sealed class ImageTests : IDisposable
             Assert.Contains("ECANCELED", told, StringComparison.Ordinal);
             Assert.Contains("imported. Go on with `archipelago volume import", told, StringComparison.Ordinal);
             Assert.Contains("volume delete vol", told, StringComparison.Ordinal);
+            // What was said of where and how is said again.
+            Assert.Contains($"{raw} vol --resume --step 1M --state {_chain.State}`", told, StringComparison.Ordinal);
         }
 
-        Assert.True(File.Exists(notes));
-        string other = Image("other.raw");
+        string noted = File.ReadAllText(notes), other = Image("other.raw");
         Refused("EINVAL", "not from", "volume", "import", other, "vol", "--resume");
         var written = File.GetLastWriteTimeUtc(raw);
         File.SetLastWriteTimeUtc(raw, written.AddSeconds(1));
@@ -95,6 +96,32 @@ public sealed class ImageTests : IDisposable
         File.SetLastWriteTimeUtc(raw, written);
         _chain.Run("volume", "import", raw, "vol", "--resume", "--verify", "--step", "4M").Good();
         Assert.False(File.Exists(notes));
+
+        // Taken back, and gone on with by mistake.
+        File.WriteAllText(notes, noted);
+        _chain.Run("volume", "delete", "vol").Good();
+        Refused("ENOENT", "import it without --resume", "volume", "import", raw, "vol", "--resume");
+        _chain.Run("volume", "import", raw, "vol").Good();
+    }
+
+    [Fact]
+    public void An_import_that_is_interrupted_before_it_begins_says_so_in_one_line()
+    {
+        Up("[memd]\n");
+        string raw = Image("a.raw"), programs = Directory.CreateDirectory(Path.Combine(_chain.Root, "bin")).FullName, began = Path.Combine(_chain.Root, "began");
+        // Hangs where the image is looked at, as on a file system that does not answer.
+        string slow = Path.Combine(programs, "qemu-img");
+        File.WriteAllText(slow, $"#!/bin/sh\necho >{began}\nexec sleep 600\n");
+        File.SetUnixFileMode(slow, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        var start = new ProcessStartInfo(Chain.Executable, ["volume", "import", raw, "vol", "--state", _chain.State]) { RedirectStandardError = true };
+        start.Environment["PATH"] = $"{programs}:{Environment.GetEnvironmentVariable("PATH")}";
+        using var import = Process.Start(start)!;
+        _chain.WaitFor(() => import.HasExited || File.Exists(began), "qemu-img");
+        Chain.Signal(import, Chain.SigTerm);
+        Assert.Equal("archipelago: ECANCELED: interrupted\n", import.StandardError.ReadToEnd());
+        import.WaitForExit();
+        Assert.Equal(1, import.ExitCode);
+        Assert.Single(_chain.Run("volume", "list").Good().Output.TrimEnd().Split('\n'));
     }
 
     private Process Up(string store) => _chain.Start("up", "--config", _chain.Write("c.conf", store + Rest));

@@ -26,6 +26,10 @@ public sealed class VolumeTests : IDisposable
         Assert.Equal(["base", "c1", "c2"], json.EnumerateArray().Select(v => v.GetProperty("name").GetString()));
         Assert.Equal(["s1", "s2"], json[0].GetProperty("snapshots").EnumerateArray().Select(s => s.GetProperty("name").GetString()));
         Assert.Equal("c1", json[0].GetProperty("snapshots")[0].GetProperty("clones")[0].GetString());
+        foreach (string[] list in (string[][])[["volume", "list"], ["volume", "list", "--flat"]])
+            Assert.Equal([null, "base@s1", "c1@x"], Json(list).GetProperty("volumes").EnumerateArray().Select(v => v.GetProperty("base").GetString()));
+        // As it is to be typed, not as \u002B.
+        Assert.Contains("\"nbd+unix:///c1?", _chain.Run("volume", "list", "--json").Good().Output, StringComparison.Ordinal);
 
         static string Head(string line) => Regex.Match(line, "^(.*?) +[0-9]+ [KMG]iB ").Groups[1].Value;
     }
@@ -62,6 +66,22 @@ public sealed class VolumeTests : IDisposable
         _chain.Run("volume", "delete", "c1", "--snapshots").Good();
         _chain.Run("volume", "delete", "base", "--snapshots").Good();
         _chain.WaitFor(() => Lines("volume", "list").Length == 1, "the removal of all");
+    }
+
+    [Fact]
+    public void An_option_that_a_command_does_not_have_becomes_no_volume()
+    {
+        Family();
+        foreach (string[] command in (string[][])[["volume", "create", "--flat", "1G"], ["volume", "clone", "base@s1", "-f"], ["volume", "rename", "base", "--force"]])
+        {
+            var wrong = _chain.Run(command);
+            Assert.Equal(2, wrong.Code);
+            Assert.Contains("does not start with a dash", wrong.Error, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(["base", "c1", "c2"], Lines("volume", "list", "--flat")[1..].Select(line => line.Split(' ')[0]));
+        // One that another way has made can still be had, and deleted.
+        Refused("ENOENT", "no volume --flat", "volume", "delete", "--flat");
     }
 
     [Fact]

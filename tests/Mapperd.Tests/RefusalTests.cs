@@ -29,7 +29,7 @@ public class RefusalTests
         { XsegOp.Truncate, "base", null, 0, Errno.EINVAL, "positive multiple of 512" },
         { XsegOp.Truncate, "base", null, 1ul << 60, Errno.EFBIG, "at most" },
         { XsegOp.Delete, "base", null, 0, Errno.EBUSY, "has 2 snapshots (s1, s2)" },
-        { XsegOp.Delete, "base@s1", null, 0, Errno.EBUSY, "1 clones (clone)" },
+        { XsegOp.Delete, "base@s1", null, 0, Errno.EBUSY, "1 clone (clone); flatten" },
         { XsegOp.Delete, "base@none", null, 0, Errno.ENOENT, "no snapshot base@none" },
         { XsegOp.Flatten, "clone", null, 0, Errno.EBUSY, "has snapshots" },
         { XsegOp.Rename, "base", "clone", 0, Errno.EEXIST, "volume clone exists already" },

@@ -109,6 +109,31 @@ public abstract partial class TwoHostsTests
         _hosts.Down();
     }
 
+    [Fact]
+    public void A_host_whose_lock_was_broken_has_the_volume_anew_as_soon_as_it_has_closed_it()
+    {
+        // 20 s pass before it would renew, and so find the lock broken.
+        Start();
+        A.Run("volume", "create", "lost", "64M").Good();
+        A.Run("volume", "open", "lost").Good();
+        Outcome Writes(int pattern) => A.Execute("qemu-io", "-f", "raw", A.Uri("lost"), "-c", $"write -P {pattern} 0 4k", "-c", "flush");
+        Writes(1).Good();
+        B.Run("volume", "unlock", "lost", "--force").Good();
+        if (!IsRados)
+        {
+            A.WaitFor(() => _hosts.Processes[A].Blocker.HasExited, "the fenced blocker's end");
+            _hosts.StartBlocker(A);
+        }
+
+        Assert.NotEqual(0, Writes(2).Code);
+        A.Run("volume", "close", "lost").Good();
+        Assert.Equal("free", TwoHosts.Lock(A, "lost").State);
+        Writes(3).Good();
+        TwoHosts.WaitUntilFree(A, "lost");
+        Assert.DoesNotContain("verification failed", B.Execute("qemu-io", "-f", "raw", B.Uri("lost"), "-c", "read -P 3 0 4k").Good().Output, StringComparison.Ordinal);
+        _hosts.Down();
+    }
+
     /// <summary>Stamps a volume that stays open.</summary>
     private static string Write(Chain host, string record)
     {

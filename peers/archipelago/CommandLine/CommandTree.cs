@@ -80,8 +80,9 @@ internal sealed class CommandTree
         {
             Invocation.Note($"archipelago: {Errno.Name(e.Errno)}: {e.Message}");
         }
-        catch (OperationCanceledException) when (cancel.IsCancellationRequested)
+        catch (OperationCanceledException)
         {
+            // By the token of a command that hears signals itself, too: limits of time have become ETIMEDOUT before they come here.
             Invocation.Note("archipelago: ECANCELED: interrupted");
         }
         catch (Exception e) when (FileFault.Is(e))

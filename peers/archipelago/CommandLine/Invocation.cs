@@ -1,5 +1,8 @@
+using System.Buffers;
 using System.CommandLine;
 using System.Globalization;
+using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Archipelago.Runtime;
@@ -47,7 +50,14 @@ internal sealed class Invocation(CliCommand command, ParseResult parsed)
 
     internal static void Note(string line) => Console.Error.WriteLine(line);
 
-    internal static void WriteJson<T>(T value, JsonTypeInfo<T> type) => Console.Out.WriteLine(JsonSerializer.Serialize(value, type));
+    /// <summary>JSON for programs, which people read, too: a <c>+</c> stays one, and is no <c>\u002B</c>. What controls a terminal stays escaped.</summary>
+    internal static void WriteJson<T>(T value, JsonTypeInfo<T> type)
+    {
+        var bytes = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(bytes, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+            JsonSerializer.Serialize(writer, value, type);
+        Console.Out.WriteLine(Encoding.UTF8.GetString(bytes.WrittenSpan));
+    }
 
     /// <summary>A table without frames: readable, and to be cut by awk. An empty cell is a dash. A head with <c>&gt;</c> in front is that of a
     /// column of numbers, one with <c>~</c> of one that is broken where a terminal is too narrow.</summary>

@@ -47,7 +47,7 @@ internal sealed partial class VolumeService
         {
             var (nameSector, existing) = await LookUpNameAsync(name);
             if (existing != null && identity != 0 && existing.CreatedBy == identity) return existing;
-            if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {name} exists already");
+            if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {name} exists already; choose another name, or rename or delete that one");
             if (assembly != null) await assembly.CheckSourcesAsync();
             var root = new VolumeRoot
             {
@@ -288,5 +288,5 @@ internal sealed partial class VolumeService
             throw new ErrnoException(size != 0 && size % 512 == 0 ? Errno.EFBIG : Errno.EINVAL, $"volume {name}: {fault}");
     }
 
-    private static ErrnoException NoSnapshot(VolumeName name) => new(Errno.ENOENT, $"there is no snapshot {name}");
+    internal static ErrnoException NoSnapshot(VolumeName name) => new(Errno.ENOENT, $"there is no snapshot {name}; `archipelago volume info {name.Volume}` shows which there are");
 }

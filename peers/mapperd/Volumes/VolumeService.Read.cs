@@ -83,7 +83,7 @@ internal sealed partial class VolumeService
                     int status = entry.IsDamaged ? Errno.EIO
                         : (await _data.RunAsync(XsegOp.Hash, volume.Flow == 0 ? _data.Flow : volume.Flow, LayerName.Data(entry.Layer, index), result: result)).Status;
                     if (status == Errno.ENOENT && !entry.IsPresent) (status, result) = (0, SHA256.HashData([]));
-                    if (status != 0) fault ??= new ErrnoException(status == Errno.ENOENT ? Errno.EIO : status, $"volume {name}: object {index} cannot be hashed: {Errno.Describe(status)}");
+                    if (status != 0) fault ??= new ErrnoException(status == Errno.ENOENT ? Errno.EIO : status, $"volume {name}: object {index} cannot be hashed: {Errno.Describe(status)}; `archipelago volume map {name}` shows what of its map is damaged");
                     else result.CopyTo(leaves[(at * MerkleTree.DigestBytes)..]);
                 }
             }
@@ -110,16 +110,21 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(name);
         try
         {
-            if (!volume.IsLocked || await _locks.RenewAsync(volume, volume.LockedId) != Errno.EBUSY) return;
-            TellLoss(name);
-            await _locks.LoseAsync(name, volume.Flow);
-            volume.IsOpen = false;
-            ForgetLock(volume);
+            await LoseIfBrokenAsync(volume);
         }
         finally
         {
             Table.Leave(volume);
         }
+    }
+
+    private async ValueTask LoseIfBrokenAsync(Volume volume)
+    {
+        if (!volume.IsLocked || await _locks.RenewAsync(volume, volume.LockedId) != Errno.EBUSY) return;
+        TellLoss(volume.Name);
+        await _locks.LoseAsync(volume.Name, volume.Flow);
+        volume.IsOpen = false;
+        ForgetLock(volume);
     }
 
     private void TellLoss(string name) =>

@@ -34,7 +34,7 @@ internal sealed partial class VolumeService
                 if (volume.IsOpen) throw LeftOpen(name);
                 var live = volume.Snapshots.Where(record => record.State == SnapshotState.Live).ToArray();
                 if (live.Length > 0 && !snapshots)
-                    throw new ErrnoException(Errno.EBUSY, $"volume {name} has {live.Length} snapshots ({string.Join(", ", live.Take(5).Select(record => record.Name))}); delete them first, or with it: --snapshots");
+                    throw new ErrnoException(Errno.EBUSY, $"volume {name} has {live.Length} {(live.Length == 1 ? "snapshot" : "snapshots")} ({string.Join(", ", live.Take(5).Select(record => record.Name))}); delete them first, or with it: --snapshots");
                 var root = volume.Root!;
                 await RefuseClonesAsync(root, live, volume.Faults.Count > 0);
                 var entry = await Catalogue.FindAsync(root.Id) ?? await Catalogue.AddAsync(CatalogueRecord.Of(root, RecordState.Deleting));
@@ -87,7 +87,7 @@ internal sealed partial class VolumeService
                 var root = volume.Root!;
                 target ??= await Table.EnterAsync(to);
                 var (sector, existing) = await LookUpNameAsync(to);
-                if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already");
+                if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {to} exists already; choose another name, or rename or delete that one");
                 await TakeNameAsync(to, sector, root.Id);
                 await _store.CommitAsync(volume, root with { Name = to, ChangedBy = identity });
                 root = volume.Root!;
@@ -151,7 +151,7 @@ internal sealed partial class VolumeService
             var clones = entries.Where(entry => entry.Record.BaseVolume == root.Id && entry.Record.BaseSnapshot == snapshot.Number && entry.Record.State != RecordState.Deleting).ToArray();
             if (clones.Length == 0) continue;
             throw new ErrnoException(
-                Errno.EBUSY, $"snapshot {root.Name}@{snapshot.Name} has {clones.Length} clones ({string.Join(", ", clones.Take(5).Select(entry => entry.Record.Name))}); flatten or delete them first");
+                Errno.EBUSY, $"snapshot {root.Name}@{snapshot.Name} has {clones.Length} {(clones.Length == 1 ? "clone" : "clones")} ({string.Join(", ", clones.Take(5).Select(entry => entry.Record.Name))}); flatten or delete them first");
         }
 
         // A snapshot whose record is damaged is in no list, and may be the one that was cloned.

@@ -18,7 +18,7 @@ internal sealed partial class VolumeService
     {
         var root = volume.Root!;
         if (IsDone(root, identity)) return root;
-        if (volume.Find(snapshot) != null) throw new ErrnoException(Errno.EEXIST, $"snapshot {name}@{snapshot} exists already");
+        if (volume.Find(snapshot) != null) throw new ErrnoException(Errno.EEXIST, $"snapshot {name}@{snapshot} exists already; choose another name, or delete that one");
         // Its user has flushed, unless that was a predecessor of whoever asks now.
         if (volume.IsOpen && await _data.FlushAsync(volume.Flow) is var flushed and not 0)
             throw new ErrnoException(flushed, $"volume {name}: no snapshot was made, the flush failed: {Errno.Describe(flushed)}");

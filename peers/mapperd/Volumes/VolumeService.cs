@@ -88,7 +88,7 @@ internal sealed partial class VolumeService
                 return;
             }
 
-            if (!volume.IsOpen) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here (any more): another host may have taken it over");
+            if (!volume.IsOpen) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here: nobody has opened it, or another host has taken it over; `archipelago volume info {name}` says who has it");
             volume.IsOpen = false;
             try
             {
@@ -96,9 +96,11 @@ internal sealed partial class VolumeService
                 if (volume.LockUsers > 1) await _locks.EndOpenAsync(volume);
                 await UnlockAsync(volume, orThrow: true);
             }
-            catch (ErrnoException)
+            catch (ErrnoException failed)
             {
                 volume.IsOpen = true;
+                // Its user has let go: who opens it next is to take the lock anew, and not to go on with the broken one until the next renewal.
+                if (failed.Errno == Errno.ESTALE) await LoseIfBrokenAsync(volume);
                 throw;
             }
         }

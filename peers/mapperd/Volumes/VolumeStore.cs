@@ -42,7 +42,7 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
         }
     }
 
-    internal static ErrnoException NoVolume(string name) => new(Errno.ENOENT, $"there is no volume {name}");
+    internal static ErrnoException NoVolume(string name) => new(Errno.ENOENT, $"there is no volume {name}; `archipelago volume list` shows what there is");
 
     /// <summary>Loads a volume by its id, whatever its state; false if it has no root.</summary>
     internal async ValueTask<bool> TryLoadAsync(Volume volume, ulong id)

@@ -68,7 +68,7 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(VolumeKey.Of(name, false));
         try
         {
-            if (volume.Openers.Total + ReadersOf(op, name) is var openers and > 0) throw new ErrnoException(Errno.EBUSY, $"{(name.Snapshot == null ? "volume" : "snapshot")} {name} is open ({openers} times); close it first");
+            if (volume.Openers.Total + ReadersOf(op, name) is var openers and > 0) throw new ErrnoException(Errno.EBUSY, $"{(name.Snapshot == null ? "volume" : "snapshot")} {name} is open ({openers} {(openers == 1 ? "opener" : "openers")} on this host); close it first: end its clients, and by `archipelago volume close {name}` what `volume open` has begun");
             if (volume.IsLoaded)
             {
                 // Its gateways died with it open.

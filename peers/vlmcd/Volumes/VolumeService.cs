@@ -140,7 +140,7 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>Ends an OPEN of this peer itself, for an operator; or what nobody uses any more and a peer that died has left open.</summary>
-    /// <exception cref="ErrnoException">EBUSY: gateways have it open. EINVAL: nobody has.</exception>
+    /// <exception cref="ErrnoException">EBUSY: gateways have it open. EINVAL, ESTALE: nobody has.</exception>
     internal async Task CloseOwnAsync(VolumeName name, int port)
     {
         Volume?[] both = [Table.Find(VolumeKey.Of(name, false)), Table.Find(VolumeKey.Of(name, true))];
@@ -162,7 +162,7 @@ internal sealed partial class VolumeService
         }
         catch (ErrnoException lost) when (lost.Errno == Errno.ESTALE && !volume.IsLoaded)
         {
-            _context.Log.LogWarning("{Loss}; it is closed", lost.Message);
+            _context.Log.LogWarning("{Loss}; it was lost, and is closed here all the same", lost.Message);
         }
     }
 

@@ -22,7 +22,7 @@ internal static class ImageCommands
                 "Interrupted, it says how much is there. Then --resume goes on, or `volume delete` takes it back. What is done is noted in the state directory, in import.NAME.",
                 "An image from people whom you do not trust: say --format. A raw image may hold the header of another format, whose backing file would be read from this host.",
             ],
-            Arguments = [new("FILE", "The image: raw, qcow2, or what else qemu-img reads."), VolumeArguments.Name],
+            Arguments = [new("FILE", "The image: raw, qcow2, or what else qemu-img reads."), VolumeArguments.NewName],
             Options =
             [
                 .. client, new("--format", "FORMAT", "Format of the image, such as raw or qcow2. Default: what qemu-img finds.", Words: Formats),
@@ -45,6 +45,21 @@ internal static class ImageCommands
             Examples = ["archipelago volume export vm1@monday vm1-monday.qcow2 --verify"],
         },
     ];
+
+    /// <summary>The command that goes on with an import or export, with what it was told where and how to do.</summary>
+    internal static string Resuming(Invocation invocation, string from, string to)
+    {
+        string[] same = [.. new[] { "--format", "--step" }.Where(o => invocation.Get(o) is not null).Select(o => $"{o} {Quoted(invocation.Get(o)!)}"), .. new[] { "--backing", "--verify" }.Where(invocation.Has)];
+        return string.Join(' ', [$"archipelago {invocation.Command.Path} {Quoted(from)} {Quoted(to)} --resume", .. same]) + Where(invocation);
+    }
+
+    /// <summary>The options that say which processes are asked.</summary>
+    internal static string Where(Invocation invocation) =>
+        string.Concat(new[] { "--state", "--socket" }.Where(o => invocation.Get(o) is not null).Select(o => $" {o} {Quoted(invocation.Get(o)!)}"));
+
+    /// <summary>A word for a shell.</summary>
+    private static string Quoted(string word) =>
+        word.Length > 0 && word.All(c => char.IsAsciiLetterOrDigit(c) || "/._-+=:,@".Contains(c, StringComparison.Ordinal)) ? word : $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 
     internal static long StepOf(Invocation invocation) => invocation.Get("--step", new BytesType(1 << 20, 1L << 40, 1 << 20), 1L << 30);
 }

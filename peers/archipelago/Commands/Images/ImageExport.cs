@@ -24,7 +24,7 @@ internal static class ImageExport
         var export = await NbdExport.FindAsync(invocation, name.ToString());
         var old = resumes ? TransferState.Load(notes) : null;
         if (old != null) Check(old, name, info, file, format, size);
-        var state = old ?? await CreateAsync(name, info, file, format, size, transfer.Token);
+        var state = old ?? await CreateAsync(name, info, file, format, size, transfer);
         state.Save(notes);
         if (old != null && name.Snapshot == null) Invocation.Note($"archipelago: {name} may have changed since; only a snapshot stays as it is");
         string Node(long offset, long length) => QemuImg.NodeOf(file, format, offset, length);
@@ -39,7 +39,7 @@ internal static class ImageExport
             throw new ErrnoException(
                 (e as ErrnoException)?.Errno ?? Errno.ECANCELED,
                 $"{(e is ErrnoException ? e.Message : "interrupted")}. {file} holds {Invocation.Size(state.Done)} of {Invocation.Size(state.Size)}. "
-                    + $"Go on with `archipelago volume export {name} {invocation.Argument("FILE")} --resume`, or delete {file} and {notes}", e);
+                    + $"Go on with `{ImageCommands.Resuming(invocation, name.ToString(), invocation.Argument("FILE"))}`, or delete {file} and {notes}", e);
         }
 
         File.Delete(notes);
@@ -49,8 +49,9 @@ internal static class ImageExport
         return ExitCode.Ok;
     }
 
-    private static async Task<TransferState> CreateAsync(VolumeName name, VolumeInfo info, string file, string format, long size, CancellationToken cancel)
+    private static async Task<TransferState> CreateAsync(VolumeName name, VolumeInfo info, string file, string format, long size, Transfer transfer)
     {
+        transfer.Token.ThrowIfCancellationRequested();
         if (File.Exists(file)) throw new ErrnoException(Errno.EEXIST, $"{file} exists already; delete it, or name another one{(File.Exists(file + ".export") ? "; --resume goes on with the export that was interrupted" : "")}");
         if (format == "raw")
         {
@@ -59,7 +60,8 @@ internal static class ImageExport
         }
         else
         {
-            await QemuImg.RunAsync(["create", "-q", "-f", format, file, size.ToString(System.Globalization.CultureInfo.InvariantCulture)], cancel);
+            // Not by the token: a file without notes beside it could not be gone on with.
+            await QemuImg.RunAsync(["create", "-q", "-f", format, file, size.ToString(System.Globalization.CultureInfo.InvariantCulture)], CancellationToken.None);
         }
 
         return new TransferState(name.ToString(), info.Id, file, format, size, 0, default, 0);

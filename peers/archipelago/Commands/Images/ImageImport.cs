@@ -2,6 +2,7 @@ using Archipelago.Cached;
 using Archipelago.Cli.CommandLine;
 using Archipelago.Cli.Commands.Volumes;
 using Archipelago.Cli.Daemon;
+using Archipelago.Mapperd.Control;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
 using Archipelago.Vlmcd.Control;
@@ -15,7 +16,7 @@ internal static class ImageImport
 
     internal static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
     {
-        string file = Path.GetFullPath(invocation.Argument("FILE")), name = VolumeArguments.NameOf(invocation);
+        string file = Path.GetFullPath(invocation.Argument("FILE")), name = VolumeArguments.NewNameOf(invocation);
         bool resumes = invocation.Has("--resume"), verifies = invocation.Has("--verify");
         long step = ImageCommands.StepOf(invocation);
         using var transfer = new Transfer(cancel);
@@ -30,7 +31,7 @@ internal static class ImageImport
         string notes = Common.StateOf(invocation).File($"import.{name}");
         var facts = new FileInfo(file);
         var old = resumes ? TransferState.Load(notes) : null;
-        var state = old is null ? await CreateAsync(invocation, name, file, image, facts, resumes, transfer.Token) : await CheckAsync(invocation, old, file, image, facts, transfer.Token);
+        var state = old is null ? await CreateAsync(invocation, name, file, image, facts, resumes, transfer) : await CheckAsync(invocation, old, file, image, facts, transfer.Token);
         state.Save(notes);
         try
         {
@@ -44,29 +45,32 @@ internal static class ImageImport
             throw new ErrnoException(
                 (e as ErrnoException)?.Errno ?? Errno.ECANCELED,
                 $"{(e is ErrnoException ? e.Message : "interrupted")}. Volume {name} exists, with {Invocation.Size(state.Done)} of {Invocation.Size(state.Size)} imported. "
-                    + $"Go on with `archipelago volume import {invocation.Argument("FILE")} {name} --resume`, or take it back with `archipelago volume delete {name}`", e);
+                    + $"Go on with `{ImageCommands.Resuming(invocation, invocation.Argument("FILE"), name)}`, or take it back with `archipelago volume delete {name}{ImageCommands.Where(invocation)}`", e);
         }
 
         File.Delete(notes);
+        if (verifies && !invocation.Json) Invocation.Note($"archipelago: compared: volume {name} holds what {file} does");
         if (!invocation.Json) return await VolumeInfoView.ShowAsync(invocation, new Archipelago.Maps.VolumeName(name, null), cancel);
         Invocation.WriteJson(new TransferReport(name, file, image.Format, state.Size, verifies), DaemonJson.Default.TransferReport);
         return ExitCode.Ok;
     }
 
     private static async Task<TransferState> CreateAsync(
-        Invocation invocation, string name, string file, QemuImg.Info image, FileInfo facts, bool resumes, CancellationToken cancel)
+        Invocation invocation, string name, string file, QemuImg.Info image, FileInfo facts, bool resumes, Transfer transfer)
     {
+        transfer.Token.ThrowIfCancellationRequested();
+        // Not by the token: a volume of which nobody has noted that it is being imported could not be gone on with.
         try
         {
             await VolumeHosts.AskChangerAsync(
-                invocation, c => c.PostAsync("/v1/volumes", new VolumeCreate(name, (ulong)image.Size), VlmcdJson.Default.VolumeCreate, VlmcdJson.Default.VolumeState, cancel));
+                invocation, c => c.PostAsync("/v1/volumes", new VolumeCreate(name, (ulong)image.Size), VlmcdJson.Default.VolumeCreate, VlmcdJson.Default.VolumeState, CancellationToken.None));
         }
         catch (ErrnoException e) when (e.Errno == Errno.EEXIST)
         {
-            throw new ErrnoException(e.Errno, resumes ? $"{e.Message}, and no import of it was interrupted in this state directory: there is nothing to go on with" : $"{e.Message}; if an import of it was interrupted, --resume goes on", e);
+            throw new ErrnoException(e.Errno, resumes ? $"volume {name} exists already, and no import of it was interrupted in this state directory: there is nothing to go on with; delete it and begin anew, or choose another name" : $"{e.Message}; if an import of it was interrupted, --resume goes on", e);
         }
 
-        var made = await VolumeHosts.DescribeAsync(invocation, name, cancel);
+        var made = await VolumeHosts.DescribeAsync(invocation, name, CancellationToken.None);
         return new TransferState(name, made.Id, file, image.Format, image.Size, facts.Length, facts.LastWriteTimeUtc, 0);
     }
 
@@ -76,7 +80,16 @@ internal static class ImageImport
         if (old.File != file) throw new ErrnoException(Errno.EINVAL, $"volume {old.Volume} was being imported from {old.File}, not from {file}; name that file, or delete the volume and begin anew");
         if (old.Size != image.Size || old.Format != image.Format || old.FileBytes != facts.Length || old.FileWritten != facts.LastWriteTimeUtc)
             throw new ErrnoException(Errno.ESTALE, $"{file} has changed since its import was interrupted; `archipelago volume delete {old.Volume}` and begin anew");
-        var found = await VolumeHosts.DescribeAsync(invocation, old.Volume, cancel);
+        VolumeInfo found;
+        try
+        {
+            found = await VolumeHosts.DescribeAsync(invocation, old.Volume, cancel);
+        }
+        catch (ErrnoException e) when (e.Errno == Errno.ENOENT)
+        {
+            throw new ErrnoException(e.Errno, $"volume {old.Volume}, whose import was interrupted, is gone: there is nothing to go on with; import it without --resume", e);
+        }
+
         if (found.Id != old.VolumeId || found.Size != (ulong)old.Size)
             throw new ErrnoException(Errno.ESTALE, $"volume {old.Volume} is not the one whose import was interrupted, or has another size now; delete {Common.StateOf(invocation).File($"import.{old.Volume}")} if that is forgotten");
         return old;

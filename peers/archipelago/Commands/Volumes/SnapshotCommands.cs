@@ -21,7 +21,7 @@ internal static class SnapshotCommands
         new("volume clone", "make a volume that begins as a snapshot is")
         {
             Description = ["No data is copied: clone and snapshot share what neither has changed. The snapshot cannot be deleted while it has clones; see `volume flatten`."],
-            Arguments = [Snapshot, Name],
+            Arguments = [Snapshot, NewName],
             Options = [.. client, new("--size", "SIZE", "Size of the clone, at least that of the snapshot, which is the default.")],
             Run = CloneAsync,
             Examples = ["archipelago volume clone debian@2026-11 vm1 --size 40G"],
@@ -49,7 +49,7 @@ internal static class SnapshotCommands
     }
 
     private static Task<int> CloneAsync(Invocation invocation, CancellationToken cancel) =>
-        VolumeChangeCommands.MakeAsync(invocation, new VolumeCreate(NameOf(invocation), (ulong)invocation.Get("--size", SizeType, 0), From: SnapshotOf(invocation).ToString()), cancel);
+        VolumeChangeCommands.MakeAsync(invocation, new VolumeCreate(NewNameOf(invocation), (ulong)invocation.Get("--size", SizeType, 0), From: SnapshotOf(invocation).ToString()), cancel);
 
     private static Task<int> RollbackAsync(Invocation invocation, CancellationToken cancel)
     {

@@ -11,6 +11,7 @@ namespace Archipelago.Cli.Commands.Volumes;
 internal static class VolumeArguments
 {
     internal static readonly CliArgument Name = new("NAME", "Name of the volume: 1 to 89 of [A-Za-z0-9._-], not beginning with a dot.");
+    internal static readonly CliArgument NewName = Name with { Help = "Name of the volume: 1 to 89 of [A-Za-z0-9._-], not beginning with a dot or a dash." };
     internal static readonly CliArgument Existing = Name with { Shell = Common.VolumeNames };
     internal static readonly CliArgument Either = new("NAME", "VOLUME or VOLUME@SNAPSHOT.", Shell: Common.VolumeNames);
     internal static readonly CliArgument Snapshot = new("SNAPSHOT", "VOLUME@SNAPSHOT.");
@@ -23,6 +24,11 @@ internal static class VolumeArguments
         return VolumeName.IsValid(Encoding.UTF8.GetBytes(name)) ? name
             : throw new UsageException($"{argument}: expected {VolumeName.Expected}, found {ConfigError.Quote(name)}");
     }
+
+    /// <summary>The name of a volume that is to be: an option that the command does not have, or not before this word, must not become one.</summary>
+    internal static string NewNameOf(Invocation invocation, string argument = "NAME") =>
+        NameOf(invocation, argument) is var name && !name.StartsWith('-') ? name
+            : throw new UsageException($"{argument}: expected a name that does not start with a dash, as options do, found {ConfigError.Quote(name)}");
 
     internal static VolumeName EitherOf(Invocation invocation, string argument = "NAME")
     {

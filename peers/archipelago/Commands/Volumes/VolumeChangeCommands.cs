@@ -21,7 +21,7 @@ internal static class VolumeChangeCommands
                 "Blank, or, with --from-objects, of copies of objects that the store holds already: those may be deleted then. SIZE may be left out there: it is that of all objects of the list. Interrupted, or refused (ENOENT and "
                     + "EINVAL name the line), nothing of the volume is left; what a crash leaves `archipelago volume gc` removes.",
             ],
-            Arguments = [Name, Size with { Minimum = 0 }],
+            Arguments = [NewName, Size with { Minimum = 0 }],
             Options = [.. client, new("--object-size", "SIZE", "Size of its objects, a power of two from 4k to 4M. Default: what [mapperd] says."), FromObjects.Option],
             Run = CreateAsync,
             Examples = ["archipelago volume create vm1 20G", "archipelago volume create vm2 --from-objects names.txt"],
@@ -47,7 +47,7 @@ internal static class VolumeChangeCommands
         new("volume rename", "give a volume another name")
         {
             Description = ["Refused while the volume is open. Its snapshots go with it."],
-            Arguments = [Existing, new("NEW-NAME", Name.Help)],
+            Arguments = [Existing, new("NEW-NAME", NewName.Help)],
             Options = client,
             Run = RenameAsync,
         },
@@ -72,7 +72,7 @@ internal static class VolumeChangeCommands
         long objectSize = invocation.Get("--object-size", new BytesType(MapperdOptions.MinObjectSize, MapperdOptions.MaxObjectSize, MapperdOptions.MinObjectSize), 0);
         if (objectSize != 0 && !MapperdOptions.IsObjectSize(objectSize))
             throw new UsageException($"--object-size: expected a power of two from 4k to 4M, found {invocation.Get("--object-size")}");
-        string name = NameOf(invocation);
+        string name = NewNameOf(invocation);
         bool hasList = invocation.Get("--from-objects") != null;
         if (invocation.Argument("SIZE").Length == 0 && !hasList) throw new UsageException("SIZE is missing: it may be left out only with --from-objects");
         ulong? size = invocation.Argument("SIZE").Length == 0 ? null : (ulong)invocation.Argument("SIZE", SizeType);
@@ -93,7 +93,7 @@ internal static class VolumeChangeCommands
 
     private static async Task<int> RenameAsync(Invocation invocation, CancellationToken cancel)
     {
-        string name = NameOf(invocation), to = NameOf(invocation, "NEW-NAME");
+        string name = NameOf(invocation), to = NewNameOf(invocation, "NEW-NAME");
         await VolumeHosts.ChangeAsync(invocation, name, new VolumeChange(Name: to), cancel);
         return await VolumeInfoView.ShowAsync(invocation, new VolumeName(to, null), cancel);
     }

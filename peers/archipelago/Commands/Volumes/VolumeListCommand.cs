@@ -28,12 +28,13 @@ internal static class VolumeListCommand
     private static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
     {
         bool isFlat = invocation.Has("--flat");
-        string path = isFlat ? "/v1/volumes" : "/v1/volumes?snapshots=true";
+        // A clone's base has its name from the snapshots.
+        string path = isFlat && !invocation.Json ? "/v1/volumes" : "/v1/volumes?snapshots=true";
         var list = await VolumeHosts.AskMapperdAsync(invocation, c => c.GetAsync(path, MapperdJson.Default.VolumeList, cancel));
         var uris = await VolumeHosts.UrisAsync(invocation);
         var open = await VolumeHosts.OpenersAsync(invocation, cancel);
         VolumeView[] views = [.. list.Volumes.Select(v => VolumeHosts.View(v, uris, open))];
-        if (invocation.Json) Invocation.WriteJson(new VolumesView(views), DaemonJson.Default.VolumesView);
+        if (invocation.Json) Invocation.WriteJson(new VolumesView([.. VolumeTree.Named(views)]), DaemonJson.Default.VolumesView);
         else if (isFlat) Invocation.WriteTable(Heads, views.Select(v => Row(v.Name, v)));
         else
             Invocation.WriteTable(Heads, new VolumeTree(views).Lines().Select(line => line.Snapshot is not { } snapshot ? Row(line.Text, line.Volume) :

@@ -23,6 +23,15 @@ internal sealed class VolumeTree(IReadOnlyList<VolumeView> volumes)
             foreach (var line in Below(volume, "", "", byBase)) yield return line;
     }
 
+    /// <summary>The volumes with the names of the snapshots that they were cloned from, as far as these are known.</summary>
+    internal static IEnumerable<VolumeView> Named(IReadOnlyList<VolumeView> volumes)
+    {
+        var names = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var volume in volumes)
+            foreach (var snapshot in (volume.Snapshots ?? []).Where(s => s.Name.Length > 0)) names[PlaceOf(volume, snapshot)] = $"{volume.Name}@{snapshot.Name}";
+        return volumes.Select(v => v.Base is { } place && names.TryGetValue(place, out string? name) ? v with { Base = name } : v);
+    }
+
     /// <summary>As the list names the base of a clone.</summary>
     private static string PlaceOf(VolumeView volume, SnapshotInfo snapshot) => $"{volume.Name}@#{snapshot.Number}";
 
