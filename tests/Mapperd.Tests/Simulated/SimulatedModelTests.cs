@@ -11,34 +11,34 @@ namespace Archipelago.Mapperd.Tests.Simulated;
 public class SimulatedModelTests(ITestOutputHelper output)
 {
     [Fact]
-    public void All_content_is_what_the_model_says() => Run(20, new StormKind("plain"));
+    public void All_content_is_what_the_model_says() => Run(12, new StormKind("plain"));
 
     [Fact]
-    public void Whoever_is_killed_all_content_is_what_the_model_says() => Run(20, new StormKind("kills") { Kills = true });
+    public void Whoever_is_killed_all_content_is_what_the_model_says() => Run(12, new StormKind("kills") { Kills = true });
 
     [Fact]
-    public void Whoever_is_killed_over_a_cache_all_content_is_what_the_model_says() => Run(15, new StormKind("cached") { Kills = true, HasCache = true });
+    public void Whoever_is_killed_over_a_cache_all_content_is_what_the_model_says() => Run(10, new StormKind("cached") { Kills = true, HasCache = true });
 
     [Fact]
-    public void What_was_flushed_survives_a_loss_of_power() => Run(15, new StormKind("power") { HostsDie = true });
+    public void What_was_flushed_survives_a_loss_of_power() => Run(6, new StormKind("power") { HostsDie = true });
 
     [Fact]
-    public void What_was_flushed_survives_a_loss_of_power_over_a_cache() => Run(15, new StormKind("powercached") { HostsDie = true, HasCache = true, Kills = true });
+    public void What_was_flushed_survives_a_loss_of_power_over_a_cache() => Run(6, new StormKind("powercached") { HostsDie = true, HasCache = true, Kills = true });
 
     [Fact]
-    public void What_was_flushed_survives_a_store_that_loses_the_rest() => Run(15, new StormKind("storelost") { StoreLoses = true });
+    public void What_was_flushed_survives_a_store_that_loses_the_rest() => Run(8, new StormKind("storelost") { StoreLoses = true });
 
     [Fact]
-    public void Two_hosts_find_what_the_other_has_left() => Run(15, new StormKind("hosts") { Hosts = 2, HasCache = true });
+    public void Two_hosts_find_what_the_other_has_left() => Run(8, new StormKind("hosts") { Hosts = 2, HasCache = true });
 
     [Fact]
-    public void Two_hosts_find_what_the_other_has_left_when_it_was_killed() => Run(15, new StormKind("hostskills") { Hosts = 2, HasCache = true, Kills = true, HostsDie = true });
+    public void Two_hosts_find_what_the_other_has_left_when_it_was_killed() => Run(6, new StormKind("hostskills") { Hosts = 2, HasCache = true, Kills = true, HostsDie = true });
 
     [Fact]
-    public void Maps_of_more_than_a_chunk_are_what_the_model_says() => Run(3, new StormKind("borders") { Borders = true, Rounds = 100 });
+    public void Maps_of_more_than_a_chunk_are_what_the_model_says() => Run(2, new StormKind("borders") { Borders = true, Rounds = 100 });
 
     [Fact]
-    public void Whoever_is_killed_maps_of_more_than_a_chunk_are_what_the_model_says() => Run(3, new StormKind("borderkills") { Borders = true, Kills = true, Rounds = 100 });
+    public void Whoever_is_killed_maps_of_more_than_a_chunk_are_what_the_model_says() => Run(2, new StormKind("borderkills") { Borders = true, Kills = true, Rounds = 100 });
 
     private void Run(int seeds, StormKind kind)
     {

@@ -44,7 +44,7 @@ internal sealed partial class Storm
         return act.Code switch
         {
             XsegOp.Flatten => false,
-            XsegOp.Delete => !act.Name.Contains('@'),
+            XsegOp.Delete => _kind.HostsDie || _kind.StoreLoses || !act.Name.Contains('@'),
             XsegOp.Snapshot => _kind.HostsDie || _kind.StoreLoses,
             XsegOp.Truncate => _kind.HostsDie || _kind.StoreLoses || act.Count < _disks.All[volume].Head.Sectors,
             _ => true,

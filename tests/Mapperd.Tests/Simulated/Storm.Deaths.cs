@@ -140,7 +140,7 @@ internal sealed partial class Storm
     private string? FirstDifference(Doing doing)
     {
         string list = List(0);
-        foreach (string name in doing.Touched)
+        foreach (string name in doing.Changed)
         {
             if (_disks.All.ContainsKey(name) != list.Split('\n').Contains(name)) return $"listed: {list}";
             if (_disks.All.TryGetValue(name, out var disk) && Difference(0, name, disk, isLost: true) is { } difference) return difference;

@@ -183,7 +183,7 @@ internal sealed partial class Storm : IDisposable
             return;
         }
 
-        foreach (string name in doing.Touched)
+        foreach (string name in doing.Changed)
         {
             var all = doing.Before.All.TryGetValue(name, out var old) ? _disks.All.SetItem(name, old) : _disks.All.Remove(name);
             _disks = _disks with { All = all };
@@ -217,6 +217,8 @@ internal sealed partial class Storm : IDisposable
     private sealed record Doing(Act Act, int Host, string[] Touched)
     {
         internal int Expected { get; set; }
+        /// <summary>What it changes itself.</summary>
+        internal IEnumerable<string> Changed => Act.Code == XsegOp.Rename ? [Act.Volume, Act.Source!] : [Act.Volume];
         internal Disks Before { get; set; } = Disks.None;
         internal Task<Vlmcd.Tests.Answer>? Answer { get; set; }
         /// <summary>Its host died with it.</summary>
