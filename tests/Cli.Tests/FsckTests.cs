@@ -33,5 +33,25 @@ public sealed class FsckTests : IDisposable
         Assert.Contains("ENOENT", _chain.Run("volume", "fsck", "nobody").Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_volume_with_a_damaged_header_hides_no_other_and_is_named_with_what_is_wrong()
+    {
+        _chain.Start(["up", .. Chain.Small]);
+        _chain.Run("volume", "create", "other", "64M").Good();
+        string id = _chain.Run("volume", "info", "other", "--json").Good().Json.GetProperty("id").GetString()!;
+        string header = Directory.EnumerateFiles(Path.Combine(_chain.State, "objects"), "v." + id, SearchOption.AllDirectories).Single();
+        using (var file = File.OpenHandle(header, FileMode.Open, FileAccess.ReadWrite))
+            RandomAccess.Write(file, [9], 8);
+
+        var usage = _chain.Run("volume", "du");
+        Assert.Equal(1, usage.Code);
+        Assert.Matches("(?m)^demo ", usage.Output);
+        Assert.Contains("not counted: other: volume ", usage.Error, StringComparison.Ordinal);
+        var list = _chain.Run("volume", "list").Good();
+        Assert.Matches("(?m)^other +64 MiB +damaged", list.Output);
+        Assert.Matches("other is damaged: .*layout version 9.*use the build that wrote it", list.Error);
+        Assert.Contains("other: ", _chain.Run("volume", "info", "other").Error, StringComparison.Ordinal);
+    }
+
     private void Write(string command) => _chain.Execute("qemu-io", "-f", "raw", "-c", command, "-c", "flush", _chain.Uri("demo")).Good();
 }

@@ -35,11 +35,20 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
     internal async ValueTask LoadAsync(Volume volume)
     {
         ulong id = NameRecord.Read(await ReadSectorAsync(VolumeName.ObjectOf(volume.Name), $"volume {volume.Name}"), volume.Name);
-        if (id == 0 || !await TryLoadAsync(volume, id) || volume.Root!.IsDeleted || volume.Root.Name != volume.Name)
+        bool exists;
+        try
         {
-            Unload(volume);
-            throw NoVolume(volume.Name);
+            exists = id != 0 && await TryLoadAsync(volume, id) && !volume.Root!.IsDeleted && volume.Root.Name == volume.Name;
         }
+        catch (ErrnoException damaged) when (damaged.Errno is Errno.EIO or Errno.EPROTO)
+        {
+            // The header does not tell any more whose it is.
+            throw new ErrnoException(damaged.Errno, $"{volume.Name}: {damaged.Message}", damaged);
+        }
+
+        if (exists) return;
+        Unload(volume);
+        throw NoVolume(volume.Name);
     }
 
     internal static ErrnoException NoVolume(string name) => new(Errno.ENOENT, $"there is no volume {name}; `archipelago volume list` shows what there is");

@@ -18,7 +18,11 @@ internal sealed record Op(XsegOp Code, string Name, ulong Offset = 0, ulong Leng
     /// <summary>Objects that are none of a volume's.</summary>
     internal static readonly Dictionary<string, byte[]> Sources = new()
     {
-        ["x1"] = Bytes.Of(100, Rig.ObjectSize), ["x2"] = Bytes.Of(101, Rig.ObjectSize), ["xs"] = Bytes.Of(102, 1000), ["x with spaces/ü"] = Bytes.Of(103, 2048), ["xl"] = Bytes.Of(104, Rig.ObjectSize + 1),
+        ["x1"] = Bytes.Of(100, Rig.ObjectSize),
+        ["x2"] = Bytes.Of(101, Rig.ObjectSize),
+        ["xs"] = Bytes.Of(102, 1000),
+        ["x with spaces/ü"] = Bytes.Of(103, 2048),
+        ["xl"] = Bytes.Of(104, Rig.ObjectSize + 1),
     };
 
     internal static void WriteSources(Rig rig)

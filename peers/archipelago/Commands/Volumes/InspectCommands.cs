@@ -1,6 +1,7 @@
 using Archipelago.Cli.CommandLine;
 using Archipelago.Cli.Daemon;
 using Archipelago.Mapperd.Control;
+using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
 using static Archipelago.Cli.Commands.Volumes.VolumeArguments;
 
@@ -19,7 +20,7 @@ internal static class InspectCommands
                 "Extents of TO that may differ from FROM: offset and length in bytes, and whether they hold data or read as zeros (`unknown`: the map is damaged there). Found by comparing the maps, in "
                     + "which what is shared is skipped at once; so the unit is the object (`volume info` shows its size): an object of which one byte was written counts as a whole, one written with what it held "
                     + "before counts, too. Extents end at the end of TO; what a smaller TO cut off is not shown. FROM and TO may be of different volumes, such as a clone and what it came from, if their objects have one size.",
-                "Of a volume that is open the present state is compared, without what its clients have not yet had answered.",
+                "Of a volume that is open the present state is compared, without what its clients have not yet had answered. Exit code 1: there are unknown extents.",
             ],
             Arguments = [new("FROM", "The older: VOLUME@SNAPSHOT, or VOLUME as it is now.", Shell: Common.VolumeNames), new("TO", "The younger: VOLUME@SNAPSHOT or VOLUME.", Shell: Common.VolumeNames)],
             Options = client,
@@ -32,7 +33,7 @@ internal static class InspectCommands
             [
                 "OWN: bytes of objects that no version next to this one refers to, what deleting it would free; SHARED: bytes of objects that it has in common with the one it came from, or with one that came from "
                     + "it. A volume's own bytes are those written since its last snapshot. Sizes are those of the objects in the store (up to the last byte ever written; holes within an object count).",
-                "Asks the store for each object, slowly, so that guests do not notice: a large volume takes minutes.",
+                "Asks the store for each object, slowly, so that guests do not notice: a large volume takes minutes. Exit code 1: of damaged volumes or parts nothing is known.",
             ],
             Arguments = [new("NAME", "The volume; all if it is not given.", Minimum: 0, Shell: Common.VolumeNames)],
             Options = client,
@@ -66,7 +67,7 @@ internal static class InspectCommands
 
         if (invocation.Json) Invocation.WriteJson(new DiffView(from, to, extents), DaemonJson.Default.DiffView);
         else Invocation.WriteTable([">OFFSET", ">LENGTH", "KIND"], extents.Select(e => (string[])[Plain(e.Offset), Plain(e.Length), e.Kind]));
-        return ExitCode.Ok;
+        return extents.Exists(e => e.Kind == "unknown") ? ExitCode.Failed : ExitCode.Ok;
     }
 
     /// <summary>Extents that touch at the border of two chunks are one.</summary>
@@ -82,14 +83,19 @@ internal static class InspectCommands
         string[] names = given.Length > 0 ? [NameOf(invocation)]
             : [.. (await VolumeHosts.AskMapperdAsync(invocation, c => c.GetAsync("/v1/volumes", MapperdJson.Default.VolumeList, cancel))).Volumes.Where(v => v.State != "deleting").Select(v => v.Name)];
         var found = new List<VersionUsage>();
+        bool isWhole = true;
         foreach (string name in names)
         {
-            using var progress = new Progress($"counting the objects of {name}, in parts of its map");
-            await VolumeHosts.StreamAsync(invocation, $"/v1/volumes/{name}/usage", Nothing.Value, ControlJson.Default.Nothing, MapperdJson.Default.UsageItem, item =>
+            try
             {
-                progress.Report(item.Done, item.Of);
-                found.AddRange(item.Versions ?? []);
-            }, cancel);
+                await CountAsync(invocation, name, found, cancel);
+            }
+            catch (ErrnoException damaged) when (given.Length == 0 && damaged.Errno is Errno.EIO or Errno.EPROTO)
+            {
+                // The others are still to be counted.
+                Invocation.Note($"archipelago: not counted: {damaged.Message}");
+                isWhole = false;
+            }
         }
 
         if (invocation.Json) Invocation.WriteJson(new UsageView(found), DaemonJson.Default.UsageView);
@@ -101,7 +107,17 @@ internal static class InspectCommands
                     v.Name, Invocation.Size(v.Size), Invocation.Size(v.OwnBytes), Invocation.Size(v.SharedBytes), Invocation.Number(v.OwnObjects), Invocation.Number(v.SharedObjects),
                     v.DamagedObjects > 0 ? $"damaged: nothing is known of {v.DamagedObjects} objects" : v.State,
                 ]));
-        return ExitCode.Ok;
+        return isWhole && found.All(v => v.DamagedObjects == 0) ? ExitCode.Ok : ExitCode.Failed;
+    }
+
+    private static async Task CountAsync(Invocation invocation, string name, List<VersionUsage> found, CancellationToken cancel)
+    {
+        using var progress = new Progress($"counting the objects of {name}, in parts of its map");
+        await VolumeHosts.StreamAsync(invocation, $"/v1/volumes/{name}/usage", Nothing.Value, ControlJson.Default.Nothing, MapperdJson.Default.UsageItem, item =>
+        {
+            progress.Report(item.Done, item.Of);
+            found.AddRange(item.Versions ?? []);
+        }, cancel);
     }
 
     private static async Task<int> HashAsync(Invocation invocation, CancellationToken cancel)

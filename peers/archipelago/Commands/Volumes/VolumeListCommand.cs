@@ -42,6 +42,7 @@ internal static class VolumeListCommand
                 line.Text, Invocation.Size(snapshot.Size), snapshot.State, Invocation.Number(open.Open.Where(o => o.Name == $"{line.Volume.Name}@{snapshot.Name}").Sum(o => o.Openers)),
                 snapshot.State == "ok" ? string.Join(" ", VolumeHosts.UrisOf(uris, $"{line.Volume.Name}@{snapshot.Name}")) : "",
             ]));
+        foreach (var damaged in views.Where(v => v.Fault != null)) Invocation.Note($"archipelago: {damaged.Name} is damaged: {damaged.Fault}");
         return ExitCode.Ok;
     }
 
