@@ -107,8 +107,9 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     {
         int status = 0;
         uint openBy = OpenBy(volume.Flow);
-        Tell(volume.Flow, 0, Epoch(volume.Flow));
+        // First this: cut off after it a replay finds the lock left; a mark that is left would make the volume open for whoever next takes the lock and dies.
         Mark(volume.Flow, 0);
+        Tell(volume.Flow, 0, Epoch(volume.Flow));
         if (held.Holds == 0) status = await GiveBackAsync(volume.Flow, id);
         // Somebody has broken it: then it is no longer ours either.
         if (status is 0 or Errno.ENOENT or Errno.EACCES)
