@@ -25,7 +25,7 @@ int main(int count, char **names)
     FIELD(xseg_flow, word); FIELD(xseg_flow, hash_low); FIELD(xseg_flow, hash_high); FIELD(xseg_flow, policy); FIELD(xseg_flow, has_flushed);
     FIELD(xseg_flow, name_space); FIELD(xseg_flow, safe_until_flush); FIELD(xseg_flow, degraded); FIELD(xseg_flow, checksums); FIELD(xseg_flow, ordered); FIELD(xseg_flow, flush_owed);
     FIELD(xseg_flow, minimum_pages); FIELD(xseg_flow, maximum_pages); FIELD(xseg_flow, dirty_limit); FIELD(xseg_flow, dirty_age);
-    FIELD(xseg_flow, lock_epoch); FIELD(xseg_flow, lock_id); FIELD(xseg_flow, users); FIELD(xseg_flow, used_at); FIELD(xseg_flow, uncached); FIELD(xseg_flow, open_by); FIELD(xseg_flow, name_length); FIELD(xseg_flow, name);
+    FIELD(xseg_flow, lock_epoch); FIELD(xseg_flow, lock_id); FIELD(xseg_flow, users); FIELD(xseg_flow, used_at); FIELD(xseg_flow, volume_id); FIELD(xseg_flow, uncached); FIELD(xseg_flow, open_by); FIELD(xseg_flow, name_length); FIELD(xseg_flow, name);
     FIELD(xseg_object, word); FIELD(xseg_object, hash_low); FIELD(xseg_object, hash_high); FIELD(xseg_object, flow); FIELD(xseg_object, name_length);
     FIELD(xseg_object, object_size); FIELD(xseg_object, missing); FIELD(xseg_object, name);
     FIELD(xseg_session, word); FIELD(xseg_session, id_low); FIELD(xseg_session, id_high); FIELD(xseg_session, window_base);

@@ -83,6 +83,8 @@ public unsafe struct FlowEntry
     [FieldOffset(88)] public ulong Users;
     /// <summary>CLOCK_BOOTTIME nanoseconds of the last OPEN or CLOSE. 0: whoever made it does not say whether he uses it, so it is never freed for others.</summary>
     [FieldOffset(96)] public ulong UsedAt;
+    /// <summary>Id of the volume whose lock had <see cref="LockEpoch"/>: a name may be another volume's by now. 0: not known.</summary>
+    [FieldOffset(104)] public ulong VolumeId;
     /// <summary>Name of the volume.</summary>
     [FieldOffset(256)] public fixed byte Name[RequestSlot.MaxTarget];
 }

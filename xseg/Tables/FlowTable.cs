@@ -145,6 +145,7 @@ public static unsafe class FlowTable
         Shared.Store(ref entry->DirtyAge, 0ul);
         Shared.Store(ref entry->LockEpoch, 0ul);
         Shared.Store(ref entry->LockId, 0ul);
+        Shared.Store(ref entry->VolumeId, 0ul);
         Shared.Store(ref entry->Uncached, (byte)0);
         Shared.Store(ref entry->OpenBy, (ushort)0);
         Shared.Store(ref entry->NameLength, (uint)name.Length);

@@ -112,7 +112,8 @@ struct xseg_flow {
     /* Bit p: port p has it open. Whoever uses a flow that it did not get from OPEN sets its bit, or leaves used_at 0: never freed. */
     xseg_word users;
     uint64_t used_at;
-    uint8_t pad2[152];
+    uint64_t volume_id;
+    uint8_t pad2[144];
     char name[256];
 };
 

@@ -292,13 +292,15 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
             throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: its lock was lost while it was open here; close it and open it again");
 
         bool stoodBy = IsUncached(volume.Flow);
-        if (stoodBy || (last != 0 && last != epoch && last != epoch - 1))
+        // The name may have been another volume's, whose epochs tell nothing of this one's.
+        if (stoodBy || (last != 0 && (VolumeOf(volume.Flow) != id || (last != epoch && last != epoch - 1))))
         {
-            if (!stoodBy) context.Log.LogInformation("volume {Volume}: another host had it since; what is cached of it here is dropped", volume.Name);
+            if (!stoodBy) context.Log.LogInformation("volume {Volume}: another host had it since, or another volume the name; what is cached of it here is dropped", volume.Name);
             await DropAsync(volume.Name, volume.Flow);
         }
 
         Tell(volume.Flow, id, epoch);
+        SetVolume(volume.Flow, id);
         SetUncached(volume.Flow, 0);
     }
 
@@ -316,6 +318,10 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
     /// <summary>Whether nothing of a flow is cached, whatever its policy.</summary>
     internal static unsafe void SetUncached(Segment segment, uint flow, byte value) => Shared.Store(ref segment.FlowAt(flow)->Uncached, value);
+
+    private unsafe ulong VolumeOf(uint flow) => context.Segment.FlowAt(flow)->VolumeId;
+
+    private unsafe void SetVolume(uint flow, ulong id) => Shared.Store(ref context.Segment.FlowAt(flow)->VolumeId, id);
 
     private unsafe ulong IdOf(uint flow) => context.Segment.FlowAt(flow)->LockId;
 
