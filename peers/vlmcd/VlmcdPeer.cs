@@ -59,6 +59,7 @@ public sealed partial class VlmcdPeer : Peer
         _data = new DataPath(Context, blocks, _options, Statistics);
         _lookups = new ObjectIo(Context, blocks, 0);
         _listing = new Listing(Context, _lookups, _options);
+        _ = _volumes.CloseLeftAsync();
         return ValueTask.CompletedTask;
     }
 

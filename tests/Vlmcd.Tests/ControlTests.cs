@@ -50,7 +50,7 @@ public class ControlTests
         await Refused(Errno.EBUSY, "is open", () => DeleteAsync("disk"));
         rig.Do(XsegOp.Close, "disk");
         await Refused(Errno.EBUSY, "snapshots", () => DeleteAsync("disk"));
-        await Refused(Errno.EBUSY, "clones", () => DeleteAsync("disk@s1"));
+        await Refused(Errno.EBUSY, "1 clone (clone)", () => DeleteAsync("disk@s1"));
         await ChangeAsync("clone", new VolumeChange(Flatten: true));
         await ChangeAsync("clone", new VolumeChange(Name: "free"));
         await ChangeAsync("disk", new VolumeChange(Rollback: "s1"));

@@ -70,6 +70,25 @@ public class RestartTests
     }
 
     [Fact]
+    public void What_was_open_for_those_who_died_with_vlmcd_is_closed_and_what_the_living_have_open_is_not()
+    {
+        using var rig = new Rig();
+        rig.CreateAndOpen("idle", 1 << 20);
+        var doomed = rig.NewNode();
+        var client = doomed.Start(new Client(), "doomed", null, 100);
+        Assert.Equal(0, doomed.Run(() => client.Do("volumes", XsegOp.Create, "disk", length: 1 << 20)).Status);
+        uint flow = doomed.Run(() => client.Do("volumes", XsegOp.Open, "disk")).Flow;
+        byte[] data = VolumeTests.Bytes(1, 4096);
+        Assert.Equal(0, doomed.Run(() => client.Write("volumes", "disk", flow, 0, data)).Status);
+
+        doomed.Kill();
+        rig.KillVlmcd();
+        rig.MapperdNode.Until(() => rig.Mapperd.Volumes.Table.Find("disk") is not { IsOpen: true }, "the volume is not closed");
+        Assert.Equal(data, rig.Read("disk", rig.Open("disk"), 0, 4096).Data);
+        Assert.True(rig.MapperdNode.Run(() => Task.FromResult(rig.Mapperd.Volumes.Table.Find("idle")!.IsOpen)));
+    }
+
+    [Fact]
     public void Orderly_stop_and_start_keep_everything()
     {
         using var rig = new Rig();

@@ -34,6 +34,11 @@ public static unsafe class FlowUse
     /// <summary>True if a flow is open, for reading or writing, or its volume is locked, or nobody knows.</summary>
     public static bool IsUsed(Segment segment, uint flow) => segment.FlowAt(flow) is var entry && entry != null && IsUsed(segment, entry);
 
+    /// <summary>True if a port other than the one that asks has a flow open, or nobody knows, as its maker does not say.</summary>
+    public static bool HasOthers(Segment segment, uint flow, int port) =>
+        segment.FlowAt(flow) is var entry && entry != null
+        && (entry->UsedAt == 0 || (Volatile.Read(ref entry->Users) is var users && (users & ~Stale(segment, entry, users) & ~(1ul << port)) != 0));
+
     internal static bool IsUsed(Segment segment, FlowEntry* entry) =>
         entry->OpenBy != 0 || entry->LockId != 0 || (Volatile.Read(ref entry->Users) is var users and not 0 && (users & ~Stale(segment, entry, users)) != 0);
 
