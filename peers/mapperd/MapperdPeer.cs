@@ -16,6 +16,8 @@ namespace Archipelago.Mapperd;
 /// <summary>Maps of volumes, snapshots, clones, exclusive open. Ops, layouts and orders of writes are in README.md. One reactor.</summary>
 public sealed partial class MapperdPeer : Peer
 {
+    private const int MostLooks = 2;
+
     private readonly MapperdOptions _options;
     private readonly Refusals _refusals = new();
     private VolumeService _volumes = null!;
@@ -191,10 +193,13 @@ public sealed partial class MapperdPeer : Peer
         if (((offset | length) & 7) != 0 || length > MapGeometry.ChunkBytes) return Errno.EINVAL;
         var name = VolumeName.Parse(request.Target);
         bool isHead = name.Snapshot == null && (request.Flags & RequestFlags.ReadOnly) == 0;
-        var entries = isHead
-            ? await MapReader.EntriesAsync((await _volumes.ResumeAsync(name.Volume, request.Flow, request.Issuer)).Head, offset / 8, (int)(length / 8))
-            : await MapReader.EntriesAsync(await _volumes.MapOfAsync(name), offset / 8, (int)(length / 8));
-        return await _reader.AnswerAsync(request, entries);
+        for (int tries = 0; ; tries++)
+        {
+            var map = isHead ? (await _volumes.ResumeAsync(name.Volume, request.Flow, request.Issuer)).Head : await _volumes.MapOfAsync(name);
+            byte[] entries = await MapReader.EntriesAsync(map, offset / 8, (int)(length / 8));
+            // Another host may have put a chunk in the place of the one that was named when the directory was read, and removed that.
+            if (isHead || tries == MostLooks || !MapReader.IsDamaged(entries)) return await _reader.AnswerAsync(request, entries);
+        }
     }
 
     /// <summary>Makes one object the volume's own; its entry in the result.</summary>

@@ -165,9 +165,12 @@ public class LeftoverTests
     {
         using var rig = new Rig();
         var world = new World(rig);
-        world.Run(Op.Create("disk", O));
-        world.Run(Op.Delete("disk"));
-        rig.UntilIdle();
+        // As a deletion that was cut off has left it.
+        rig.ClientNode.Run(async () =>
+        {
+            Assert.Equal(0, await new ObjectIo(rig.Client.Context, rig.Client.Context.OpenRoute("blocks"), 0).WriteAsync("n.disk"u8.ToArray(), 0, new byte[512]));
+            return true;
+        });
         // The collector has taken the name, and is about to delete it.
         rig.OnStore(() => rig.Cut.Stop = request => request.Op == XsegOp.Delete && request.Target.SequenceEqual("n.disk"u8));
         var collection = rig.MapperdNode.Begin(() => rig.Mapperd.Volumes.CollectAsync(dryRun: false));

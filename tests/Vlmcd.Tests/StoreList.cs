@@ -6,8 +6,8 @@ namespace Archipelago.Vlmcd.Tests;
 /// <summary>What the store holds, asked of it past all other peers.</summary>
 internal static class StoreList
 {
-    /// <summary>All objects but the catalogue, locks, and names that nobody has.</summary>
-    internal static async Task<string[]> ObjectsAsync(Client client)
+    /// <summary>All objects.</summary>
+    internal static async Task<string[]> AllAsync(Client client)
     {
         var io = new ObjectIo(client.Context, client.Context.OpenRoute("blocks"), 0);
         var names = new List<string>();
@@ -26,8 +26,15 @@ internal static class StoreList
             cursor = next;
         }
 
+        return [.. names];
+    }
+
+    /// <summary>All objects but the catalogue, locks, and names that nobody has.</summary>
+    internal static async Task<string[]> ObjectsAsync(Client client)
+    {
+        var io = new ObjectIo(client.Context, client.Context.OpenRoute("blocks"), 0);
         var found = new List<string>();
-        foreach (string name in names.Where(name => name[..2] is not ("c." or "l.")).Order(StringComparer.Ordinal))
+        foreach (string name in (await AllAsync(client)).Where(name => name[..2] is not ("c." or "l.")).Order(StringComparer.Ordinal))
         {
             var sector = new byte[512];
             if (name.StartsWith("n.", StringComparison.Ordinal)) Assert.Equal(0, (await io.ReadAsync(Encoding.ASCII.GetBytes(name), 0, sector)).Status);

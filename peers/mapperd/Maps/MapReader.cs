@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
@@ -31,6 +32,9 @@ internal sealed class MapReader(PeerContext context)
 
         return bytes;
     }
+
+    /// <summary>True if nobody knows some of the entries.</summary>
+    internal static bool IsDamaged(byte[] entries) => MemoryMarshal.Cast<byte, ulong>(entries).Contains(MapEntry.Damaged.Value);
 
     internal ValueTask<int> AnswerAsync(Request request, byte[] entries) =>
         _lender.AnswerAsync(request, entries, (int)(request.Offset & 4095), request.Op == XsegOp.MapRead ? 1 : Request.PagesFor(request.Offset, request.Length));

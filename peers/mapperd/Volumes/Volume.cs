@@ -55,6 +55,8 @@ internal sealed class Volume(string name, IReactor reactor)
     internal bool IsPurging { get; set; }
     /// <summary>Objects that the head has left while a purge was comparing.</summary>
     internal HashSet<ulong> LeftDuringPurge { get; } = [];
+    /// <summary>The same of chunks of the map.</summary>
+    internal HashSet<int> ChunksLeftDuringPurge { get; } = [];
 
     internal IEnumerable<SnapshotRecord> Snapshots => Slots.Where(record => record != null)!;
 

@@ -100,7 +100,9 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     private async ValueTask FlushAsync(Volume volume)
     {
         int status = await data.FlushAsync(volume.Flow);
-        if (status != 0) throw new ErrnoException(status, $"volume {volume.Name}: not closed, the flush failed: {Errno.Describe(status)}");
+        if (status == 0) return;
+        string advice = status == Errno.ENOSPC ? "; free some of the store first (delete snapshots, or other volumes), or give up what could not be written: `archipelago down --discard-dirty`" : "";
+        throw new ErrnoException(status, $"volume {volume.Name}: not closed, the flush failed: {Errno.Describe(status)}{advice}");
     }
 
     private Task<bool> ReleaseStableAsync(Volume volume, ulong id) => OneAtATimeAsync(id, async held =>

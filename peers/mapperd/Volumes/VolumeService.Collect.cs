@@ -176,27 +176,33 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(name);
         try
         {
-            ulong id = NewId();
-            try
-            {
-                await _locks.HoldAsync(id);
-            }
-            catch (ErrnoException)
-            {
-                // A full store has no room for a lock; nobody misses those few bytes.
-                return false;
-            }
-
-            int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name));
-            if (status == 0) await _store.DeleteAsync(VolumeName.ObjectOf(name));
-            await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
-            _locks.Forget(id);
-            return status == 0;
+            return await DropNameAloneAsync(name, sector);
         }
         finally
         {
             Table.Leave(volume);
         }
+    }
+
+    /// <summary>The same, under the gate of the name.</summary>
+    private async ValueTask<bool> DropNameAloneAsync(string name, byte[] sector)
+    {
+        ulong id = NewId();
+        try
+        {
+            await _locks.HoldAsync(id);
+        }
+        catch (ErrnoException)
+        {
+            // A full store has no room for a lock; nobody misses those few bytes.
+            return false;
+        }
+
+        int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name));
+        if (status == 0) await _store.DeleteAsync(VolumeName.ObjectOf(name));
+        await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
+        _locks.Forget(id);
+        return status == 0;
     }
 
     /// <summary>Deletes the lock of a volume that does not exist; false if somebody holds it.</summary>

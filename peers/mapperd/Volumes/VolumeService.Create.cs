@@ -10,6 +10,8 @@ namespace Archipelago.Mapperd.Volumes;
 /// <summary>New volumes: record "creating", directory, root, then the name (the commit point), record "live".</summary>
 internal sealed partial class VolumeService
 {
+    private const int MostNameTries = 20;
+
     private readonly HashSet<ulong> _making = [];
 
     /// <summary>Whether this mapperd is making a volume.</summary>
@@ -115,7 +117,7 @@ internal sealed partial class VolumeService
     private bool IsBusyHere(ulong id) => _making.Contains(id) || _removing.Contains(id) || Table.All.Any(volume => volume.IsLocked && volume.Root?.Id == id);
 
     /// <summary>The name's sector as it is, and the volume that has the name, if one does.</summary>
-    private async ValueTask<(byte[] Sector, VolumeRoot? Existing)> LookUpNameAsync(string name)
+    private async ValueTask<(byte[] Sector, VolumeRoot? Existing)> LookUpNameAsync(string name, int tries = 0)
     {
         var sector = await _store.ReadSectorAsync(VolumeName.ObjectOf(name), $"volume {name}");
         ulong id = NameRecord.Read(sector, name);
@@ -124,7 +126,17 @@ internal sealed partial class VolumeService
         if (root is { IsDeleted: false } && root.Name == name) return (sector, root);
         // Named so by a rename that was cut off, or that goes on, or the collector is about to delete the name: with the lock nobody is at it.
         // If it is this mapperd that renames to it, it has the gate of this name, too.
-        await _locks.HoldAsync(id);
+        try
+        {
+            await _locks.HoldAsync(id);
+        }
+        catch (ErrnoException busy) when (busy.Errno == Errno.EBUSY && tries < MostNameTries)
+        {
+            // Another host is about to delete it: a matter of milliseconds.
+            await _context.Reactor.Delay(TimeSpan.FromMilliseconds(100));
+            return await LookUpNameAsync(name, tries + 1);
+        }
+
         try
         {
             root = await _store.ReadRootAsync(id);

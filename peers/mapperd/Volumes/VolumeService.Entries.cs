@@ -102,4 +102,21 @@ internal sealed partial class VolumeService
         if (status is not (0 or Errno.ENOENT))
             _context.Log.LogWarning("volume {Volume}: object {Index} of layer {Layer:x} is not needed any more and cannot be deleted: {Error}; `archipelago volume gc` removes it", volume.Name, index, left.Layer, Errno.Describe(status));
     }
+
+    /// <summary>The head has a chunk of its own in the place of this one: if nothing else names it, it goes.</summary>
+    private async ValueTask LeaveChunkAsync(Volume volume, int chunk, MapEntry word)
+    {
+        if (volume.IsPurging) volume.ChunksLeftDuringPurge.Add(chunk);
+        if (!volume.IsLoaded || volume.Faults.Count > 0) return;
+        try
+        {
+            // As with objects: the version from which the head came tells for all.
+            if (await ParentOfAsync(volume, volume.Root!.Parent) is { } parent && chunk < parent.Directory.Chunks && parent.Directory.Words[chunk] is var its && (its.IsDamaged || its == word)) return;
+            await DeleteChunkAsync(word.Layer, chunk);
+        }
+        catch (ErrnoException unknown)
+        {
+            _context.Log.LogWarning("volume {Volume}: chunk {Chunk} of layer {Layer:x} may not be needed any more: {Error}; it stays until `archipelago volume gc`", volume.Name, chunk, word.Layer, unknown.Message);
+        }
+    }
 }

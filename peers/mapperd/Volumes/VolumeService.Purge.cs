@@ -102,6 +102,7 @@ internal sealed partial class VolumeService
                 comparison = await CompareAsync(volume, victim);
                 volume.IsPurging = goesOn = true;
                 volume.LeftDuringPurge.Clear();
+                volume.ChunksLeftDuringPurge.Clear();
             }
             finally
             {
@@ -128,11 +129,11 @@ internal sealed partial class VolumeService
             await volume.Gate.EnterAsync();
             try
             {
-                volume.IsPurging = false;
                 if (isDone) await RemoveAsync(volume, victim);
             }
             finally
             {
+                volume.IsPurging = false;
                 await UnlockAsync(volume, orThrow: false);
                 Table.Leave(volume);
             }
@@ -191,10 +192,7 @@ internal sealed partial class VolumeService
         if (await _data.FlushAsync(_data.Flow) is var flushed and not 0) throw new ErrnoException(flushed, $"the deletions cannot be made stable: {Errno.Describe(flushed)}");
         for (int chunk = 0; chunk < comparison.Chunks; chunk++)
         {
-            if (comparison.OwnChunk(chunk) is not (var layer and not 0)) continue;
-            var (status, _) = await _meta.RunAsync(XsegOp.Delete, _meta.Flow, LayerName.Chunk(layer, chunk));
-            if (status is not (0 or Errno.ENOENT)) throw new ErrnoException(status, $"a chunk of a map cannot be deleted: {Errno.Describe(status)}");
-            _store.Chunks.Forget(layer, chunk);
+            if (comparison.OwnChunk(chunk) is var layer and not 0) await DeleteChunkAsync(layer, chunk);
         }
 
         if (await _meta.FlushAsync(_meta.Flow) is var stable and not 0) throw new ErrnoException(stable, $"the deletions cannot be made stable: {Errno.Describe(stable)}");
@@ -210,11 +208,11 @@ internal sealed partial class VolumeService
     private async ValueTask RemoveAsync(Volume volume, SnapshotRecord victim)
     {
         if (volume.Find(victim.Number) is not { State: SnapshotState.Deleting or SnapshotState.Purged } record || volume.ChildrenOf(victim.Number).Count() > 1) return;
+        Comparison? comparison = null;
         if (record.State == SnapshotState.Deleting)
         {
-            var comparison = await CompareAsync(volume, record);
-            foreach (ulong index in volume.LeftDuringPurge.ToArray())
-                if (await comparison.IsOwnAsync(index) is (true, var layer) && !await DeleteObjectsAsync([(layer, index)])) return;
+            comparison = await CompareAsync(volume, record);
+            if (!await DropLeftAsync(volume, comparison)) return;
             // From here on its place in the tree tells nothing any more about what it shares: it must not be compared again.
             record = record with { State = SnapshotState.Purged };
             await _store.PutSnapshotAsync(volume, volume.Slots.IndexOf(volume.Find(victim.Number)), record);
@@ -226,11 +224,30 @@ internal sealed partial class VolumeService
             else await _store.CommitAsync(volume, volume.Root! with { Parent = record.Parent });
         }
 
+        // What the head has left up to now it took to be this one's still.
+        if (comparison != null && !await DropLeftAsync(volume, comparison)) return;
         await _store.DeleteAsync(MapDirectory.ObjectOf(volume.Root!.Id, record.Generation));
         await _store.PutSnapshotAsync(volume, volume.Slots.IndexOf(record), null);
         _maps.Remove((volume.Root.Id, record.Number));
         if (record.Name.Length > 0 && volume.Find(record.Name) == null) Flows.Remove([$"{volume.Name}@{record.Name}"]);
         _context.Log.LogInformation("volume {Volume}: snapshot {Number} {Name} is removed", volume.Name, record.Number, record.Name);
+    }
+
+    /// <summary>Deletes what the head has left since the snapshot was compared with it, and only that still refers to; false if this is to end.</summary>
+    private async ValueTask<bool> DropLeftAsync(Volume volume, Comparison comparison)
+    {
+        foreach (ulong index in volume.LeftDuringPurge.ToArray())
+            if (await comparison.IsOwnAsync(index) is (true, var layer) && !await DeleteObjectsAsync([(layer, index)])) return false;
+        foreach (int chunk in volume.ChunksLeftDuringPurge.ToArray())
+            if (chunk < comparison.Chunks && comparison.OwnChunk(chunk) is var layer and not 0) await DeleteChunkAsync(layer, chunk);
+        return true;
+    }
+
+    private async ValueTask DeleteChunkAsync(ulong layer, int chunk)
+    {
+        var (status, _) = await _meta.RunAsync(XsegOp.Delete, _meta.Flow, LayerName.Chunk(layer, chunk));
+        if (status is not (0 or Errno.ENOENT)) throw new ErrnoException(status, $"a chunk of a map cannot be deleted: {Errno.Describe(status)}");
+        _store.Chunks.Forget(layer, chunk);
     }
 
     /// <summary>False if it was to end before it was done.</summary>

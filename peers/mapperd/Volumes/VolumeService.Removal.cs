@@ -211,6 +211,7 @@ internal sealed partial class VolumeService
         if (await Catalogue.FindAsync(id) is { } now) await Catalogue.ReplaceAsync(now, null);
         // Unless a new volume has the name.
         if (Table.Find(entry.Record.Name) == null && await _store.ResolveAsync(entry.Record.Name) == 0) Flows.Remove(FlowNames(entry.Record.Name, volume.Snapshots));
+        StartDroppingName(entry.Record.Name);
         return true;
     }
 

@@ -93,6 +93,7 @@ internal sealed partial class VolumeService
                 root = volume.Root!;
                 await FreeNameAsync(name, root.Id);
                 await ListAsync(root);
+                StartDroppingName(name);
                 Flows.Remove(FlowNames(name, volume.Snapshots));
                 // What was put off goes on under the new name.
                 StartSettling();
@@ -120,6 +121,34 @@ internal sealed partial class VolumeService
     {
         int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, NameRecord.ToSector(id, name), new byte[Sector.Bytes]);
         if (status is not (0 or Errno.EILSEQ)) _context.Log.LogWarning("object n.{Volume} cannot be written: {Error}; the name is free all the same", name, Errno.Describe(status));
+    }
+
+    /// <summary>
+    /// Deletes the object of a name that is free, in the background: nobody waits for it, and where it is not done, as at a stop, the collector does it. Whoever makes a
+    /// volume of that name meanwhile waits, or keeps the object.
+    /// </summary>
+    private void StartDroppingName(string name)
+    {
+        if (IsStopping) return;
+        Purges++;
+        _ = DropAsync();
+
+        async Task DropAsync()
+        {
+            try
+            {
+                await _context.Reactor.Delay(TimeSpan.Zero);
+                if (!IsStopping) await DropNameAsync(name, new byte[Sector.Bytes]);
+            }
+            catch (ErrnoException later)
+            {
+                _context.Log.LogDebug("the name {Name}, which is free, keeps its object: {Error}", name, later.Message);
+            }
+            finally
+            {
+                Purges--;
+            }
+        }
     }
 
     /// <summary>Marks first, and looks for clones then: whoever clones at the same time does it the other way round, so that one of both sees the other.</summary>

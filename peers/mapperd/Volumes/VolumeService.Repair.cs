@@ -56,7 +56,7 @@ internal sealed partial class VolumeService
                 await RepairNameAsync(root);
                 return true;
             default:
-                return await DropNameAsync(other, await _store.ReadSectorAsync(VolumeName.ObjectOf(other), $"name {other}"));
+                return await DropNameAloneAsync(other, await _store.ReadSectorAsync(VolumeName.ObjectOf(other), $"name {other}"));
         }
     }
 

@@ -255,7 +255,7 @@ internal sealed partial class VolumeService
             volume.SetHead(volume.Head.Locked());
             foreach (int slot in volume.Leftovers.ToArray()) await _store.PutSnapshotAsync(volume, slot, null);
             if (volume.Root.Epoch != epoch) await _store.CommitAsync(volume, volume.Root with { Epoch = epoch });
-            volume.Writer = new EntryWriter(volume, _store);
+            volume.Writer = new EntryWriter(volume, _store, (chunk, word) => LeaveChunkAsync(volume, chunk, word));
             volume.LockedId = id;
             // Open since before this process: its user goes on, and will close it.
             if (!volume.IsOpen && wasOpen) (volume.IsOpen, volume.LockUsers) = (true, volume.LockUsers + 1);

@@ -235,9 +235,10 @@ internal sealed partial class Storm
         CheckAll();
         Inspect();
         UntilIdle();
-        var left = Collect();
-        _log.Add($"collected {left}");
-        if (!_wasCut) Require(left.Removed == 0, $"{left.Removed} of {left.Objects} objects were left over");
+        string[] before = All();
+        _log.Add($"collected {Collect()}");
+        string[] leftOver = [.. before.Except(All())];
+        if (!_wasCut) Require(leftOver.Length == 0, $"{leftOver.Length} of {before.Length} objects were left over: {string.Join(' ', leftOver.Take(8))}");
         CheckAll();
         foreach (var (name, disk) in _disks.All.Where(disk => disk.Value.Host >= 0).ToArray()) Do(new Act(XsegOp.Close, name), disk.Host);
         while (_disks.All.Count > 0)
@@ -267,6 +268,8 @@ internal sealed partial class Storm
         Wait(() => doing.IsOver, act.ToString());
         Judge(doing);
     }
+
+    private string[] All() => Run(_hosts[0].OnClient(() => Vlmcd.Tests.StoreList.AllAsync(_hosts[0].Client)), "list of objects");
 
     private string[] Objects() => Run(_hosts[0].OnClient(() => Vlmcd.Tests.StoreList.ObjectsAsync(_hosts[0].Client)), "list of objects");
 }
