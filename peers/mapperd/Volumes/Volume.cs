@@ -53,6 +53,8 @@ internal sealed class Volume(string name, IReactor reactor)
     internal bool IsWanted { get; set; }
     /// <summary>A purge of a snapshot goes on.</summary>
     internal bool IsPurging { get; set; }
+    /// <summary>Another host may have had it before this one took its lock.</summary>
+    internal bool WasElsewhere { get; set; }
     /// <summary>Objects that the head has left while a purge was comparing.</summary>
     internal HashSet<ulong> LeftDuringPurge { get; } = [];
     /// <summary>The same of chunks of the map.</summary>

@@ -295,7 +295,8 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
         bool stoodBy = IsUncached(volume.Flow);
         // The name may have been another volume's, whose epochs tell nothing of this one's.
-        if (stoodBy || (last != 0 && (VolumeOf(volume.Flow) != id || (last != epoch && last != epoch - 1))))
+        volume.WasElsewhere = stoodBy || VolumeOf(volume.Flow) != id || (last != epoch && last != epoch - 1);
+        if (volume.WasElsewhere && (stoodBy || last != 0))
         {
             if (!stoodBy) context.Log.LogInformation("volume {Volume}: another host had it since, or another volume the name; what is cached of it here is dropped", volume.Name);
             await DropAsync(volume.Name, volume.Flow);

@@ -253,6 +253,8 @@ internal sealed partial class VolumeService
             // Deleted, and made anew with its name, since it was looked up: that is another volume, with another lock.
             if (volume.Root!.Id != id) throw new ErrnoException(Errno.EAGAIN, $"volume {volume.Name} was replaced by another one while it was being opened; try again");
             volume.SetHead(volume.Head.Locked());
+            // What that one's head has left lies behind the cursor of a purge that goes on here.
+            if (volume.WasElsewhere) ForgetCursors(id);
             foreach (int slot in volume.Leftovers.ToArray()) await _store.PutSnapshotAsync(volume, slot, null);
             if (volume.Root.Epoch != epoch) await _store.CommitAsync(volume, volume.Root with { Epoch = epoch });
             volume.Writer = new EntryWriter(volume, _store, (chunk, word) => LeaveChunkAsync(volume, chunk, word));
