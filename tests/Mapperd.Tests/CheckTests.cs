@@ -213,9 +213,8 @@ public class CheckTests
         rig.UntilIdle();
         world.State.Disks.Remove("lone");
         world.Verify();
-        // The name, which is free.
-        Assert.Equal(1, world.Check().Result.Unreferenced);
-        Assert.Equal(1, world.Collect().Removed);
+        Assert.Equal(0, world.Check().Result.Unreferenced);
+        Assert.Equal(0, world.Collect().Removed);
         world.DeleteAll();
     }
 

@@ -32,15 +32,16 @@ internal sealed class Comparison(VersionMap version, ulong objects, IReadOnlyLis
         return own;
     }
 
-    /// <summary>Whether an object is the version's alone; its layer.</summary>
-    internal async ValueTask<(bool IsOwn, ulong Layer)> IsOwnAsync(ulong index)
+    /// <summary>Whether a neighbour refers to an object, or may.</summary>
+    internal async ValueTask<bool> IsSharedAsync(ulong layer, ulong index)
     {
-        var entry = await version.FindAsync(index);
-        if (entry.IsDamaged || index >= objects) return (false, 0);
         foreach (var neighbour in Longer((int)(index / MapGeometry.ChunkEntries)))
-            if (await neighbour.FindAsync(index) is var its && (its.IsDamaged || its.Layer == entry.Layer)) return (false, entry.Layer);
-        return (true, entry.Layer);
+            if (await neighbour.FindAsync(index) is var its && (its.IsDamaged || its.Layer == layer)) return true;
+        return false;
     }
+
+    /// <summary>Whether a neighbour's directory names a chunk, or may.</summary>
+    internal bool IsChunkShared(ulong layer, int chunk) => SharesWord(chunk, MapEntry.Of(layer, true));
 
     /// <summary>The layer of a chunk that is the version's alone, or 0.</summary>
     internal ulong OwnChunk(int chunk)

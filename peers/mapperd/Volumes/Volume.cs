@@ -55,10 +55,12 @@ internal sealed class Volume(string name, IReactor reactor)
     internal bool IsPurging { get; set; }
     /// <summary>Another host may have had it before this one took its lock.</summary>
     internal bool WasElsewhere { get; set; }
-    /// <summary>Objects that the head has left while a purge was comparing.</summary>
-    internal HashSet<ulong> LeftDuringPurge { get; } = [];
+    /// <summary>Number of the snapshot that is being compared with its neighbours and removed, or 0.</summary>
+    internal ulong PurgeVictim { get; set; }
+    /// <summary>Objects that the head shared with that snapshot, from which it comes, and has left since.</summary>
+    internal List<(ulong Layer, ulong Index)> LeftToVictim { get; } = [];
     /// <summary>The same of chunks of the map.</summary>
-    internal HashSet<int> ChunksLeftDuringPurge { get; } = [];
+    internal List<(ulong Layer, int Index)> ChunksLeftToVictim { get; } = [];
 
     internal IEnumerable<SnapshotRecord> Snapshots => Slots.Where(record => record != null)!;
 

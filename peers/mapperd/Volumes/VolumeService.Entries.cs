@@ -83,7 +83,12 @@ internal sealed partial class VolumeService
     /// <summary>The head no longer refers to an object: if nothing else does, it goes.</summary>
     private async ValueTask LeaveAsync(Volume volume, ulong index, MapEntry left)
     {
-        if (volume.IsPurging) volume.LeftDuringPurge.Add(index);
+        if (IsLeftToVictim(volume))
+        {
+            volume.LeftToVictim.Add((left.Layer, index));
+            return;
+        }
+
         // Where a record of a snapshot is damaged nobody knows what it refers to.
         if (!volume.IsLoaded || volume.Faults.Count > 0) return;
         try
@@ -103,10 +108,18 @@ internal sealed partial class VolumeService
             _context.Log.LogWarning("volume {Volume}: object {Index} of layer {Layer:x} is not needed any more and cannot be deleted: {Error}; `archipelago volume gc` removes it", volume.Name, index, left.Layer, Errno.Describe(status));
     }
 
+    /// <summary>True if the snapshot from which the head comes, and has what it does not own, is being removed: that sees to what the head leaves.</summary>
+    private static bool IsLeftToVictim(Volume volume) => volume is { PurgeVictim: not 0, Root: { } root } && root.Parent == volume.PurgeVictim;
+
     /// <summary>The head has a chunk of its own in the place of this one: if nothing else names it, it goes.</summary>
     private async ValueTask LeaveChunkAsync(Volume volume, int chunk, MapEntry word)
     {
-        if (volume.IsPurging) volume.ChunksLeftDuringPurge.Add(chunk);
+        if (IsLeftToVictim(volume))
+        {
+            volume.ChunksLeftToVictim.Add((word.Layer, chunk));
+            return;
+        }
+
         if (!volume.IsLoaded || volume.Faults.Count > 0) return;
         try
         {

@@ -101,8 +101,9 @@ internal sealed partial class VolumeService
                 victim = next;
                 comparison = await CompareAsync(volume, victim);
                 volume.IsPurging = goesOn = true;
-                volume.LeftDuringPurge.Clear();
-                volume.ChunksLeftDuringPurge.Clear();
+                volume.PurgeVictim = victim.State == SnapshotState.Deleting ? victim.Number : 0;
+                volume.LeftToVictim.Clear();
+                volume.ChunksLeftToVictim.Clear();
             }
             finally
             {
@@ -121,11 +122,11 @@ internal sealed partial class VolumeService
         try
         {
             isDone = victim.State == SnapshotState.Purged || await PassAsync(comparison, (id, victim.Number), () => !volume.IsOpen, () => volume.IsWanted);
-            // What the head has left meanwhile may lie behind the cursor.
-            if (!isDone && volume.LeftDuringPurge.Count > 0) ForgetCursors(id);
         }
         finally
         {
+            // What the head has left meanwhile may lie behind the cursor.
+            if (!isDone && volume.LeftToVictim.Count > 0) ForgetCursors(id);
             await volume.Gate.EnterAsync();
             try
             {
@@ -133,7 +134,7 @@ internal sealed partial class VolumeService
             }
             finally
             {
-                volume.IsPurging = false;
+                (volume.IsPurging, volume.PurgeVictim) = (false, 0);
                 await UnlockAsync(volume, orThrow: false);
                 Table.Leave(volume);
             }
@@ -233,13 +234,15 @@ internal sealed partial class VolumeService
         _context.Log.LogInformation("volume {Volume}: snapshot {Number} {Name} is removed", volume.Name, record.Number, record.Name);
     }
 
-    /// <summary>Deletes what the head has left since the snapshot was compared with it, and only that still refers to; false if this is to end.</summary>
+    /// <summary>
+    /// Deletes what the head has left to the snapshot since that was compared with it, and nobody else refers to; false if this is to end. The snapshot's own map may be gone.
+    /// </summary>
     private async ValueTask<bool> DropLeftAsync(Volume volume, Comparison comparison)
     {
-        foreach (ulong index in volume.LeftDuringPurge.ToArray())
-            if (await comparison.IsOwnAsync(index) is (true, var layer) && !await DeleteObjectsAsync([(layer, index)])) return false;
-        foreach (int chunk in volume.ChunksLeftDuringPurge.ToArray())
-            if (chunk < comparison.Chunks && comparison.OwnChunk(chunk) is var layer and not 0) await DeleteChunkAsync(layer, chunk);
+        foreach (var (layer, index) in volume.LeftToVictim.ToArray())
+            if (!await comparison.IsSharedAsync(layer, index) && !await DeleteObjectsAsync([(layer, index)])) return false;
+        foreach (var (layer, chunk) in volume.ChunksLeftToVictim.ToArray())
+            if (!comparison.IsChunkShared(layer, chunk)) await DeleteChunkAsync(layer, chunk);
         return true;
     }
 

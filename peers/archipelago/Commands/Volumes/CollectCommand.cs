@@ -14,8 +14,8 @@ internal static class CollectCommand
         {
             Description =
             [
-                "Crashes between two writes leave objects that no map names, and never the other way round; the name of a volume that was deleted or renamed leaves one of 512 bytes, too. This looks through all maps and all objects of the store and removes those. It may run beside everything "
-                    + "else, and may be killed at any moment; interrupted here, it goes on in mapperd. The data of deleted volumes and snapshots does not need it: it is removed by itself. A damaged map stops it (EUCLEAN): what that refers to is not known.",
+                "Crashes between two writes leave objects that no map names, and never the other way round. This looks through all maps and all objects of the store and removes those. It may run beside everything "
+                    + "else, and may be killed at any moment; interrupted here, it goes on in mapperd. Deleted volumes and snapshots do not need it: they are removed by themselves. A damaged map stops it (EUCLEAN): what that refers to is not known.",
             ],
             Options = [.. client, new("--dry-run", null, "Only count.")],
             Run = RunAsync,
