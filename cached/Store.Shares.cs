@@ -63,7 +63,7 @@ internal sealed unsafe partial class Store
     private bool EvictOf(PageShare share)
     {
         int chances = MostChances;
-        for (int steps = Math.Min(MostSteps, share.Order.Count); steps > 0 && share.Order.TryDequeue(out var page); )
+        for (int steps = Math.Min(MostSteps, share.Order.Count); steps > 0 && share.Order.TryDequeue(out var page);)
         {
             if (!IsHere(page) || OwnerOf(page.Page, out int bucket) is not { } of || of.Flow.Share != share) continue;
             var entry = _segment.PageAt(page.Page);

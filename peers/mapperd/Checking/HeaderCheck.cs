@@ -104,7 +104,8 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
             : await CircleAsync(root);
         if (wrong == null) return;
         found.Add(new Finding(
-            root.Name, $"v.{root.Id:x16}", wrong, $"restore v.{root.BaseVolume:x16} from a copy; what the clone shares is read as before, copy it while it is there (`volume export`)") { Id = root.Id });
+            root.Name, $"v.{root.Id:x16}", wrong, $"restore v.{root.BaseVolume:x16} from a copy; what the clone shares is read as before, copy it while it is there (`volume export`)")
+        { Id = root.Id });
     }
 
     /// <summary>What is wrong if a volume is, by way of others, a clone of itself.</summary>

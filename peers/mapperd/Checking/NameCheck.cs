@@ -43,6 +43,7 @@ internal static class NameCheck
         // What is being deleted frees its name itself.
         return root.IsDeleted || root.Name == name ? null
             : HeaderCheck.Repairable(Repair.StaleName, root, place, $"names volume {id:x16}, which has the name {root.Name}: a rename was cut off, and the name counts as free")
-            with { Advice = "run `archipelago volume gc`, or `archipelago volume fsck --repair`" };
+            with
+            { Advice = "run `archipelago volume gc`, or `archipelago volume fsck --repair`" };
     }
 }
