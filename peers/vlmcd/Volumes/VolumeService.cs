@@ -69,18 +69,13 @@ internal sealed partial class VolumeService
     {
         if (!isUnused)
             throw new ErrnoException(Errno.ESTALE, $"volume {volume.Name}: another host has taken it from those who have it open here; end them (`archipelago volume close {volume.Name}`), then open it again");
-        await volume.HoldAsync();
         try
         {
-            await GiveBackAsync(volume);
+            await EndAsync(volume);
         }
         catch (ErrnoException told) when (told.Errno == Errno.ESTALE)
         {
             // That is what is known already.
-        }
-        finally
-        {
-            volume.Release();
         }
     }
 
@@ -123,15 +118,7 @@ internal sealed partial class VolumeService
             // What this peer itself has open it leaves with the volume.
             if (volume.Openers.Of(issuer) == 0 && issuer != _context.Port.Number) FlowUse.Leave(_context.Segment, volume.Flow, issuer);
             if (volume.Openers.Total > 0) return;
-            await volume.HoldAsync();
-            try
-            {
-                await GiveBackAsync(volume);
-            }
-            finally
-            {
-                volume.Release();
-            }
+            await EndAsync(volume);
         }
         finally
         {
@@ -188,6 +175,20 @@ internal sealed partial class VolumeService
         {
             readers.Release();
             Table.Leave(readers);
+        }
+    }
+
+    /// <summary>Under the gate: waits for what is under way, then gives the volume back. If that fails it stays open.</summary>
+    private async ValueTask EndAsync(Volume volume)
+    {
+        await volume.HoldAsync();
+        try
+        {
+            await GiveBackAsync(volume);
+        }
+        finally
+        {
+            volume.Release();
         }
     }
 
@@ -290,15 +291,7 @@ internal sealed partial class VolumeService
         try
         {
             if (!volume.IsLoaded || volume.Openers.Total > 0) return;
-            await volume.HoldAsync();
-            try
-            {
-                await GiveBackAsync(volume);
-            }
-            finally
-            {
-                volume.Release();
-            }
+            await EndAsync(volume);
         }
         finally
         {
