@@ -35,4 +35,7 @@ internal sealed record Finding(string Volume, string Object, string What, string
     internal Repair Repair { get; init; }
     /// <summary>Volume that a repair is about.</summary>
     internal ulong Id { get; init; }
+
+    /// <summary>What a refusal says of an object, behind its name.</summary>
+    internal static string WhatOf(string message, string name) => message[(message.IndexOf(name, StringComparison.Ordinal) + name.Length)..].TrimStart(',', ' ');
 }

@@ -36,7 +36,7 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
         }
         catch (ErrnoException damaged)
         {
-            found.Add(new Finding(listed, header, damaged.Message[(damaged.Message.IndexOf(header, StringComparison.Ordinal) + header.Length + 2)..], "restore the object from a copy (until then the volume cannot be opened)") { Id = id });
+            found.Add(new Finding(listed, header, Finding.WhatOf(damaged.Message, header), "restore the object from a copy (until then the volume cannot be opened)") { Id = id });
             return null;
         }
 
@@ -62,7 +62,7 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
         var root = seen.Root!;
         string header = $"v.{root.Id:x16}";
         foreach (var (slot, fault) in seen.Faults)
-            found.Add(new Finding(root.Name, header, $"sector {slot + 1}: {fault[(fault.IndexOf(header, StringComparison.Ordinal) + header.Length + 2)..]}", "restore that sector from a copy (until then nothing of the volume is removed)") { Id = root.Id });
+            found.Add(new Finding(root.Name, header, $"sector {slot + 1}: {Finding.WhatOf(fault, header)}", "restore that sector from a copy (until then nothing of the volume is removed)") { Id = root.Id });
         // Which one is missing is known then.
         if (seen.Faults.Count > 0) return;
         foreach (var snapshot in seen.Snapshots)
@@ -141,7 +141,7 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
         }
     }
 
-    internal static bool IsNamed(byte[] sector, VolumeRoot root) => NameFault(sector, root) == null;
+    private static bool IsNamed(byte[] sector, VolumeRoot root) => NameFault(sector, root) == null;
 
     private static string? NameFault(byte[] sector, VolumeRoot root)
     {
@@ -151,7 +151,7 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
         }
         catch (ErrnoException damaged)
         {
-            return damaged.Message[(damaged.Message.IndexOf("n." + root.Name, StringComparison.Ordinal) + root.Name.Length + 3)..];
+            return Finding.WhatOf(damaged.Message, "n." + root.Name);
         }
     }
 

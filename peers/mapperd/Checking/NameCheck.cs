@@ -24,7 +24,7 @@ internal static class NameCheck
         }
         catch (ErrnoException damaged)
         {
-            return new Finding("", place, damaged.Message[(damaged.Message.IndexOf(place, StringComparison.Ordinal) + place.Length + 1)..], "delete the object: no volume has this name (`archipelago volume list`)");
+            return new Finding("", place, Finding.WhatOf(damaged.Message, place), "delete the object: no volume has this name (`archipelago volume list`)");
         }
 
         if (id == 0) return null;
@@ -40,10 +40,12 @@ internal static class NameCheck
         }
 
         if (root == null) return isListed(id) ? null : new Finding("", place, $"names volume {id:x16}, which there is not", "run `archipelago volume gc`, which frees it") { Id = id };
-        // What is being deleted frees its name itself.
-        return root.IsDeleted || root.Name == name ? null
-            : HeaderCheck.Repairable(Repair.StaleName, root, place, $"names volume {id:x16}, which has the name {root.Name}: a rename was cut off, and the name counts as free")
-            with
-            { Advice = "run `archipelago volume gc`, or `archipelago volume fsck --repair`" };
+        return Compare(name, root);
     }
+
+    /// <summary>The same of a name whose volume has a header: null if that says so, too, or is about to free the name, as it is being deleted.</summary>
+    internal static Finding? Compare(string name, VolumeRoot root) => root.IsDeleted || root.Name == name ? null
+        : HeaderCheck.Repairable(Repair.StaleName, root, $"n.{name}", $"names volume {root.Id:x16}, which has the name {root.Name}: a rename was cut off, and the name counts as free")
+        with
+        { Advice = "run `archipelago volume gc`, or `archipelago volume fsck --repair`" };
 }

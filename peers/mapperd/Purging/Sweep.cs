@@ -77,19 +77,28 @@ internal sealed class Sweep(VolumeService volumes, Inventory found, References r
     private async ValueTask NameAsync(string name)
     {
         var sector = await volumes.Store.ReadSectorAsync(VolumeName.ObjectOf(name), $"name {name}");
-        if (NameRecord.Read(sector, name) is var id and not 0 && (listed.Contains(id) || await volumes.Store.ReadRootAsync(id) != null))
-        {
-            await StaleNameAsync(name);
-            return;
-        }
-
-        await CountAsync(() => volumes.DropNameAsync(name, sector));
+        ulong id = NameRecord.Read(sector, name);
+        var root = id == 0 ? null : await RootOfAsync(id);
+        if (id == 0 || (root == null && !listed.Contains(id))) await CountAsync(() => volumes.DropNameAsync(name, sector));
+        // Of a volume that there is its own changes put the name right, unless one was cut off.
+        else if (root != null && NameCheck.Compare(name, root) is { } stale) await FreeStaleAsync(name, stale);
     }
 
-    /// <summary>Of a volume that there is its own changes put the name right, unless one was cut off.</summary>
-    private async ValueTask StaleNameAsync(string name)
+    /// <summary>The header of a volume; null if there is none, or one of a volume that the catalogue lists is damaged.</summary>
+    private async ValueTask<VolumeRoot?> RootOfAsync(ulong id)
     {
-        if (await NameCheck.CheckAsync(volumes.Store, name, listed.Contains) is not { Repair: Repair.StaleName } stale) return;
+        try
+        {
+            return await volumes.Store.ReadRootAsync(id);
+        }
+        catch (ErrnoException damaged) when (listed.Contains(id) && damaged.Errno is (Errno.EPROTO or Errno.EIO))
+        {
+            return null;
+        }
+    }
+
+    private async ValueTask FreeStaleAsync(string name, Finding stale)
+    {
         try
         {
             await CountAsync(() => volumes.RepairAsync(stale));

@@ -21,7 +21,7 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
     internal sealed record Entry(int Slot, CatalogueRecord Record);
 
     /// <summary>Records that are damaged, as text, as of the last reading.</summary>
-    internal IReadOnlyList<string> Damaged { get; private set; } = [];
+    internal IReadOnlyList<string> Damaged => [.. Faults.Select(fault => Text(fault.Slot, fault.What))];
     /// <summary>The same, by their places.</summary>
     internal IReadOnlyList<(int Slot, string What)> Faults { get; private set; } = [];
 
@@ -50,7 +50,6 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
         }
 
         Faults = damaged;
-        Damaged = [.. damaged.Select(fault => Text(fault.Slot, fault.What))];
         return found;
     }
 

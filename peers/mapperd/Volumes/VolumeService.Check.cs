@@ -68,13 +68,11 @@ internal sealed partial class VolumeService
         foreach (string one in run.Found?.Names.Where(one => !run.Named.Contains(one)).ToArray() ?? [])
         {
             ThrowIfEnded(cancel);
-            bool isFirst = true;
-            await ConfirmAsync(run, async found =>
+            await ConfirmAsync(run, async (found, again) =>
             {
-                var entries = isFirst ? run.Known : await Catalogue.ReadAsync();
-                isFirst = false;
+                var entries = again ? await Catalogue.ReadAsync() : run.Known;
                 if (await NameCheck.CheckAsync(_store, one, id => entries.Any(entry => entry.Record.Id == id)) is { } wrong) found.Add(wrong);
-            }, [one]);
+            }, one);
         }
 
         var left = request is { Objects: true, Volume: null } ? await CountLeftAsync(run) : null;
@@ -103,27 +101,25 @@ internal sealed partial class VolumeService
         return !IsStopping && !cancel.IsCancellationRequested;
     });
 
-    private ValueTask CheckCatalogueAsync(CheckRun run) => ConfirmAsync(run, async found =>
+    private ValueTask CheckCatalogueAsync(CheckRun run) => ConfirmAsync(run, async (found, _) =>
     {
         await Catalogue.ReadAsync();
         foreach (var (slot, what) in Catalogue.Faults)
             found.Add(new Finding("", Catalogue.PlaceOf(slot), what, "open the volume that `volume list` does not show, which lists it again, and restore that sector from a copy (until then no snapshot is deleted)"));
-    }, []);
+    });
 
     private async ValueTask CheckVolumeAsync(CheckRun run, ulong id, MapCheck maps)
     {
         VolumeRoot? root = null;
-        bool isFirst = true;
-        await ConfirmAsync(run, async found =>
+        await ConfirmAsync(run, async (found, again) =>
         {
-            var entries = isFirst ? run.Known : await Catalogue.ReadAsync();
-            isFirst = false;
+            var entries = again ? await Catalogue.ReadAsync() : run.Known;
             root = await new HeaderCheck(_store, entries).CheckAsync(id, found);
             if (root != null) run.Named.Add(root.Name);
-        }, () => root == null ? [] : [root.Name], id);
+        }, id: id);
         if (root == null) return;
         run.Volumes++;
-        await ConfirmAsync(run, found => CheckMapsAsync(id, maps, found), []);
+        await ConfirmAsync(run, (found, _) => CheckMapsAsync(id, maps, found));
     }
 
     /// <summary>The maps of all versions but those that are being removed, of which a part may be gone.</summary>
@@ -143,16 +139,14 @@ internal sealed partial class VolumeService
         }
     }
 
-    private ValueTask ConfirmAsync(CheckRun run, Func<List<Finding>, ValueTask> look, IReadOnlyList<string> gates) => ConfirmAsync(run, look, () => gates, 0);
-
     /// <summary>Looks, looks again, and tells what both have found.</summary>
     /// <param name="run">The run.</param>
-    /// <param name="look">Looks, and adds what it finds.</param>
-    /// <param name="gates">Names whose gates keep this mapperd's own changes away from the second look.</param>
+    /// <param name="look">Looks, and adds what it finds; told whether it looks again.</param>
+    /// <param name="gate">A name whose gate, beside those of the volumes that the first look names, keeps this mapperd's own changes away from the second.</param>
     /// <param name="id">The volume that it is about, 0 if its findings say that.</param>
-    private async ValueTask ConfirmAsync(CheckRun run, Func<List<Finding>, ValueTask> look, Func<IReadOnlyList<string>> gates, ulong id)
+    private async ValueTask ConfirmAsync(CheckRun run, Func<List<Finding>, bool, ValueTask> look, string gate = "", ulong id = 0)
     {
-        var first = await LookAsync(look, id);
+        var first = await LookAsync(found => look(found, false), id);
         if (first.Count == 0) return;
         ulong about = first.Select(finding => finding.Id).FirstOrDefault(one => one != 0, id);
         var before = first.Exists(finding => finding.Repair != Repair.None) ? await _locks.ReadAsync(about) : null;
@@ -163,9 +157,9 @@ internal sealed partial class VolumeService
         try
         {
             // In the order that all keep.
-            foreach (string name in gates().Concat(first.Select(finding => finding.Volume)).Where(name => before != null && name.Length > 0).Distinct().Order(StringComparer.Ordinal))
+            foreach (string name in first.Select(finding => finding.Volume).Append(gate).Where(name => before != null && name.Length > 0).Distinct().Order(StringComparer.Ordinal))
                 entered.Add(await Table.EnterAsync(name));
-            var second = await LookAsync(look, id);
+            var second = await LookAsync(found => look(found, true), id);
             told = [.. first.Where(second.Contains)];
             after = before == null ? null : await _locks.ReadAsync(about);
         }
