@@ -135,7 +135,7 @@ public sealed partial class MapperdPeer : Peer
         try
         {
             if (name.Snapshot != null) await _volumes.DeleteSnapshotAsync(name);
-            else await _volumes.DeleteAsync(name.Volume, (request.Flags & RequestFlags.Force) != 0);
+            else await _volumes.DeleteAsync(name.Volume, snapshots: (request.Flags & RequestFlags.Force) != 0, isForNobody: (request.Flags & RequestFlags.NoSync) != 0);
         }
         catch (ErrnoException gone) when (gone.Errno == Errno.ENOENT && request.Attempts > 0)
         {

@@ -119,6 +119,9 @@ internal sealed partial class Chain : IDisposable
         }
     }
 
+    /// <summary>Waits until a process has written a text: what it writes arrives later than the file by which it says that it runs.</summary>
+    internal void WaitForLog(string text) => WaitFor(() => Log.Contains(text, StringComparison.Ordinal), $"the log to say '{text}'");
+
     internal static void Signal(Process process, int signal) => _ = kill(process.Id, signal);
 
     internal Outcome Fio(string volume, params string[] more) => Execute("fio", FioArguments(volume, more));

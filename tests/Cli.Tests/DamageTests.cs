@@ -20,7 +20,7 @@ public sealed class DamageTests : IDisposable
         DieDirty();
         Overwrite(256, BitConverter.GetBytes(state));
         _chain.Start(["up", .. WriteBack]);
-        Assert.Contains("state was damaged", _chain.Log, StringComparison.Ordinal);
+        _chain.WaitForLog("state was damaged");
         _chain.Fio("demo", "--rw=read", "--verify_only=1").Good();
     }
 

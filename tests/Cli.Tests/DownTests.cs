@@ -122,7 +122,7 @@ public sealed class DownTests : IDisposable
         Chain.Signal(first, Chain.SigTerm);
         first.WaitForExit();
         Assert.Equal(0, first.ExitCode);
-        Assert.Contains("nobody has ever served route 'blocks'", _chain.Log, StringComparison.Ordinal);
+        _chain.WaitForLog("nobody has ever served route 'blocks'");
         var second = _chain.Start("run", "cached");
         _chain.Run("down").Good();
         second.WaitForExit();

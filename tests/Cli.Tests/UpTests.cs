@@ -13,7 +13,7 @@ public sealed class UpTests : IDisposable
     public async Task The_embedded_default_serves_a_volume_that_fio_verifies_and_ends_in_order()
     {
         var up = _chain.Start(["up", .. Chain.Small]);
-        _chain.WaitFor(() => _chain.Log.Contains(_chain.Uri("demo"), StringComparison.Ordinal), "how to attach");
+        _chain.WaitForLog(_chain.Uri("demo"));
         _chain.Fio("demo", "--rw=randrw").Good();
 
         var second = _chain.Run("up");
@@ -82,7 +82,7 @@ public sealed class UpTests : IDisposable
         Assert.Contains("takes it over", _chain.Run("status").Output, StringComparison.Ordinal);
 
         _chain.Start(["up", .. Chain.Small]);
-        Assert.Contains("segment of a former run found", _chain.Log, StringComparison.Ordinal);
+        _chain.WaitForLog("segment of a former run found");
         _chain.Fio("demo", "--rw=read", "--verify_only=1").Good();
         _chain.Run("down").Good();
     }
@@ -139,8 +139,8 @@ public sealed class UpTests : IDisposable
         Assert.Equal(1, refused.Code);
         Assert.Contains("LimitMEMLOCK", refused.Error, StringComparison.Ordinal);
         _chain.StartProgram("/bin/bash", few);
-        _chain.WaitFor(() => _chain.Log.Contains("segment memory:", StringComparison.Ordinal), "the word on memory");
-        Assert.Contains("cannot be locked in RAM", _chain.Log, StringComparison.Ordinal);
+        _chain.WaitForLog("segment memory:");
+        _chain.WaitForLog("cannot be locked in RAM");
         var info = _chain.Run("segment", "info", "--json").Good().Json;
         var memory = info.GetProperty("memory")[0];
         // Touched at creation.
@@ -192,7 +192,7 @@ public sealed class UpTests : IDisposable
     {
         string slow = _chain.Write("slow.conf", "[up]\nfirst-volume = demo\n[memd]\nlatency = 1h\n[cached]\nsize = 32M\n[mapperd]\n[vlmcd]\n[nbd]\n");
         var up = _chain.Start("up", "--config", slow);
-        _chain.WaitFor(() => _chain.Log.Contains("the store does not answer", StringComparison.Ordinal), "the word on the store");
+        _chain.WaitForLog("the store does not answer");
         _chain.Run("down", "--discard-dirty").Good();
         up.WaitForExit();
     }

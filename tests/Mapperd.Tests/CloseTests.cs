@@ -1,3 +1,4 @@
+using Archipelago.Cached;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
 
@@ -88,6 +89,39 @@ public class CloseTests
         world.Run(Op.Rollback("base", "s1"));
         world.Verify();
         world.DeleteAll();
+    }
+
+    [Theory]
+    [InlineData(false, false)]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    public void A_volume_whose_content_cannot_be_written_can_be_deleted(bool cached, bool vlmcdDies)
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) }, cached: cached ? new CachedOptions { Pages = 1024 } : null);
+        var world = new World(rig);
+        world.Run(Op.Create("disk", 20 * O));
+        world.OpenForWriting("disk");
+        uint flow = world.Open["disk"];
+        rig.Change(rig.Memd.Options with { Rules = [Memd.MemdRule.Parse("flush:ENOSPC")] });
+        if (cached) Assert.Equal(0, rig.Write("disk", flow, 0, Bytes.Of(1, 8 * O)).Status);
+        if (vlmcdDies) rig.KillVlmcd();
+        // Its client is there, though it may be idle.
+        Assert.Equal(Errno.EBUSY, rig.Do(XsegOp.Delete, "disk").Status);
+        Assert.Equal(Errno.ENOSPC, rig.Do(XsegOp.Close, "disk").Status);
+        if (vlmcdDies) rig.KillVlmcd();
+        Assert.Equal(0, rig.Do(XsegOp.Delete, "disk").Status);
+        // Another volume of the name has nothing of it, and what is written of that one need only be possible.
+        world.Open.Clear();
+        uint again = rig.CreateAndOpen("disk", 20 * O);
+        Assert.All(rig.Read("disk", again, 0, 8 * O).Data, value => Assert.Equal(0, value));
+        Calm(rig);
+        Assert.Equal(0, rig.Write("disk", again, 0, Bytes.Of(2, O)).Status);
+        Assert.Equal(0, rig.Do(XsegOp.Close, "disk").Status);
+        Assert.Equal(0, rig.Do(XsegOp.Delete, "disk").Status);
+        rig.UntilIdle();
+        Assert.Empty(rig.Objects());
+        if (cached) Assert.Equal(0, rig.Cached!.Figures.DirtyBytes);
     }
 
     /// <summary>A volume that is open, with content that is not flushed.</summary>

@@ -32,7 +32,7 @@ public sealed class KilledUpTests : IDisposable
             Assert.True(check.Code == 0, $"round {round}: {check.Output}{check.Error}\n{_chain.Log}");
         }
 
-        Assert.Contains("segment of a former run found", _chain.Log, StringComparison.Ordinal);
+        _chain.WaitForLog("segment of a former run found");
         // In order, and from the store alone.
         _chain.Run("down").Good();
         Assert.False(Xseg.Memory.Segment.Exists(_chain.Segment));

@@ -38,7 +38,7 @@ public abstract partial class TwoHostsTests
         A.WaitFor(() => losing.HasExited, "the writes to the lost volume to fail");
         var failed = losing.End();
         Assert.Equal(4, failed.Error.Split("Input/output error").Length - 1);
-        A.WaitFor(() => A.Log.Contains("volume lost: another host has taken it over", StringComparison.Ordinal), "the log to say so");
+        A.WaitForLog("volume lost: another host has taken it over");
         keeping.WaitForOutput("acknowledged", keeping.Output.Split("acknowledged").Length + 2);
         TwoHosts.EndWell(A, keeping);
         TwoHosts.Check(A, "kept", kept);
@@ -96,7 +96,7 @@ public abstract partial class TwoHostsTests
             _hosts.StartBlocker(A);
         }
 
-        A.WaitFor(() => A.Log.Contains("volume lost: another host has taken it over", StringComparison.Ordinal), "the log to say so");
+        A.WaitForLog("volume lost: another host has taken it over");
         // It asked for its own lock, which was free then: it must not have taken it again.
         B.Run("volume", "open", "lost").Good();
         guest.Type("now");

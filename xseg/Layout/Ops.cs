@@ -70,7 +70,7 @@ public enum RequestFlags : ushort
     ForceUnitAccess = 1,
     /// <summary>A missing object is EIO, not zeros.</summary>
     MustExist = 2,
-    /// <summary>ACQUIRE: fail with EBUSY instead of waiting.</summary>
+    /// <summary>ACQUIRE: fail with EBUSY instead of waiting. DELETE of a volume that its issuer has open for nobody: it is not made stable first.</summary>
     NoSync = 4,
     /// <summary>RELEASE: break another's lock.</summary>
     Force = 8,

@@ -101,7 +101,7 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     {
         int status = await data.FlushAsync(volume.Flow);
         if (status == 0) return;
-        string advice = status == Errno.ENOSPC ? "; free some of the store first (delete snapshots, or other volumes), or give up what could not be written: `archipelago down --discard-dirty`" : "";
+        string advice = status == Errno.ENOSPC ? "; free some of the store first (delete snapshots, or other volumes, or this one, with what could not be written)" : "";
         throw new ErrnoException(status, $"volume {volume.Name}: not closed, the flush failed: {Errno.Describe(status)}{advice}");
     }
 
@@ -169,7 +169,23 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         _held.Remove(id);
         // No lock has this epoch any more: what may still come of the flow is refused.
         for (uint flow = 1; flow < context.Segment.FlowCount; flow++)
-            if (IdOf(flow) == id) Tell(flow, 0, Epoch(flow));
+        {
+            if (IdOf(flow) != id) continue;
+            if (!IsLost(flow)) Mark(flow, 0);
+            Tell(flow, 0, Epoch(flow));
+        }
+    }
+
+    /// <summary>
+    /// Drops what is cached of a volume that is deleted, also what is not stable: on a store that is full that would fail for ever. The flow may belong to a new volume of
+    /// the name already; that one does this itself, when it takes its lock.
+    /// </summary>
+    internal async ValueTask DropDeletedAsync(string name, ulong id)
+    {
+        uint flow = FlowTable.Find(context.Segment, Encoding.ASCII.GetBytes(name));
+        if (flow == 0 || VolumeOf(flow) != id) return;
+        await DropAsync(name, flow);
+        if (VolumeOf(flow) == id) SetVolume(flow, 0);
     }
 
     /// <summary>Takes the lock from whoever has it; that one is fenced first.</summary>

@@ -178,6 +178,7 @@ internal sealed partial class VolumeService
     private async Task<bool> RemoveVolumeAsync(Catalogue.Entry entry)
     {
         ulong id = entry.Record.Id;
+        await _locks.DropDeletedAsync(entry.Record.Name, id);
         var volume = new Volume(entry.Record.Name, _context.Reactor);
         // A clone that is being removed, too, is compared with what it came from.
         while ((await Catalogue.ReadAsync()).Where(other => other.Record.BaseVolume == id).Select(other => other.Record.Id).ToArray() is { Length: > 0 } clones)

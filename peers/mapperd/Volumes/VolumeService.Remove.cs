@@ -20,18 +20,20 @@ internal sealed partial class VolumeService
 
     /// <summary>
     /// Deletes a volume: gone, and its name free, when this is done; its objects go in the background. <paramref name="snapshots"/>: with its snapshots.
+    /// <paramref name="isForNobody"/>: if it is open, nobody uses it any more, and what is not stable of it need not become so, as on a store that is full.
     /// </summary>
-    internal async Task DeleteAsync(string name, bool snapshots)
+    internal async Task DeleteAsync(string name, bool snapshots, bool isForNobody)
     {
-        var volume = await EnterAloneAsync(name);
+        var volume = await EnterAloneAsync(name, isForNobody);
         try
         {
             bool isGone = false;
             try
             {
                 if (volume.IsKept) throw Kept(name);
-                if (volume.LockUsers > 1 && !volume.IsOpen) throw Busy(name);
-                if (volume.IsOpen) throw LeftOpen(name);
+                if (volume.IsOpen && !isForNobody) throw LeftOpen(name);
+                if (volume.LockUsers > (volume.IsOpen ? 2 : 1)) throw Busy(name);
+                await QuiesceAsync(volume);
                 var live = volume.Snapshots.Where(record => record.State == SnapshotState.Live).ToArray();
                 if (live.Length > 0 && !snapshots)
                     throw new ErrnoException(Errno.EBUSY, $"volume {name} has {live.Length} {(live.Length == 1 ? "snapshot" : "snapshots")} ({string.Join(", ", live.Take(5).Select(record => record.Name))}); delete them first, or with it: --snapshots");
@@ -200,7 +202,7 @@ internal sealed partial class VolumeService
     private void ForgetLock(Volume volume)
     {
         _locks.Leave(volume, volume.LockedId);
-        volume.IsKept = false;
+        (volume.IsKept, volume.IsOpen) = (false, false);
         volume.LockUsers = 0;
         _store.Unload(volume);
     }

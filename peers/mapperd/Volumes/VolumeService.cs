@@ -171,9 +171,10 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>
-    /// Enters a volume, with the lock, when no background work is at it any more: that goes by the volume's name and lock, which are about to go.
+    /// Enters a volume, with the lock, when no background work is at it any more: that goes by the volume's name and lock, which are about to go. One that is open is
+    /// entered as it is, for a refusal, unless <paramref name="isForNobody"/>.
     /// </summary>
-    private async ValueTask<Volume> EnterAloneAsync(string name)
+    private async ValueTask<Volume> EnterAloneAsync(string name, bool isForNobody = false)
     {
         for (int tries = 0; ; tries++)
         {
@@ -182,7 +183,7 @@ internal sealed partial class VolumeService
             try
             {
                 await LockPatientlyAsync(volume);
-                isAlone = volume.IsOpen || volume.IsKept || volume.LockUsers == 1 || tries == 300;
+                isAlone = (volume.IsOpen && !isForNobody) || volume.IsKept || volume.LockUsers == (volume.IsOpen ? 2 : 1) || tries == 300;
                 volume.IsWanted = !isAlone;
                 if (isAlone) return volume;
                 await UnlockAsync(volume, orThrow: false);
@@ -223,7 +224,7 @@ internal sealed partial class VolumeService
     private async ValueTask ReloadAsync(Volume volume)
     {
         // What is written under the map as it was is not in what is read meanwhile.
-        while (volume.Copies.Count > 0 || volume.Writer is { IsIdle: false }) await _context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
+        await QuiesceAsync(volume);
         volume.IsReloading = true;
         try
         {
@@ -233,6 +234,12 @@ internal sealed partial class VolumeService
         {
             volume.IsReloading = false;
         }
+    }
+
+    /// <summary>Waits for the end of what is being written of the volume's map.</summary>
+    private async ValueTask QuiesceAsync(Volume volume)
+    {
+        while (volume.Copies.Count > 0 || volume.Writer is { IsIdle: false }) await _context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
     }
 
     private async ValueTask ReloadAloneAsync(Volume volume)

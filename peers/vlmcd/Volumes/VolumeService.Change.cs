@@ -1,6 +1,7 @@
 using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
+using Archipelago.Xseg.Tables;
 using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Vlmcd.Volumes;
@@ -69,25 +70,42 @@ internal sealed partial class VolumeService
         try
         {
             if (volume.Openers.Total + ReadersOf(op, name) is var openers and > 0) throw new ErrnoException(Errno.EBUSY, $"{(name.Snapshot == null ? "volume" : "snapshot")} {name} is open ({openers} {(openers == 1 ? "opener" : "openers")} on this host); close it first: end its clients, and by `archipelago volume close {name}` what `volume open` has begun");
-            if (volume.IsLoaded)
+            await volume.HoldAsync();
+            try
             {
-                // Its gateways died with it open.
-                await volume.HoldAsync();
-                try
-                {
-                    await GiveBackAsync(volume);
-                }
-                finally
-                {
-                    volume.Release();
-                }
+                if (!await EndForNobodyAsync(volume, op)) flags |= RequestFlags.NoSync;
+                var answer = await _maps.RunAsync(op, name, identity, source, flags: flags);
+                if (volume.IsLoaded) Table.Unload(volume);
+                return answer;
             }
-
-            return await _maps.RunAsync(op, name, identity, source, flags: flags);
+            finally
+            {
+                volume.Release();
+            }
         }
         finally
         {
             Table.Leave(volume);
+        }
+    }
+
+    /// <summary>
+    /// Under the gate, held: gives back what is open for nobody, as its gateways died with it open, or its last close failed. False if it cannot be made stable, which
+    /// does not keep it from being deleted: on a store that is full that may be what frees it.
+    /// </summary>
+    private async ValueTask<bool> EndForNobodyAsync(Volume volume, XsegOp op)
+    {
+        bool isDeletion = op == XsegOp.Delete && volume.Key.Name.Snapshot == null;
+        try
+        {
+            if (volume.IsLoaded) await GiveBackAsync(volume);
+            else if (isDeletion && IsLeft(FlowTable.Find(_context.Segment, volume.NameBytes))) await _maps.RunAsync(XsegOp.Close, volume.Key.Name, NewIdentity());
+            return true;
+        }
+        catch (ErrnoException failed) when (isDeletion && failed.Errno != Errno.ESTALE)
+        {
+            _context.Log.LogInformation("{Error}; it is about to be deleted all the same", failed.Message);
+            return false;
         }
     }
 
