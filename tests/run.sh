@@ -30,7 +30,8 @@ for project in tests/*.Tests/*.csproj; do
   fi
   started=$SECONDS
   status=0
-  dotnet test "$project" -c Release --no-build --nologo -v quiet --results-directory "$results" --logger "trx;LogFileName=$name.trx" \
+  # The console's logger says why a test failed: of a run elsewhere its output may be all that is kept.
+  dotnet test "$project" -c Release --no-build --nologo -v quiet --results-directory "$results" --logger "trx;LogFileName=$name.trx" --logger "console;verbosity=minimal" \
     --blame-hang --blame-hang-timeout 10m --blame-hang-dump-type none || status=$?
   trx=$results/$name.trx
   p=0 f=0

@@ -185,7 +185,7 @@ _archipelago() {
         " volume diff") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }') $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume du") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume hash") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume fsck") words="--state --socket --json --objects --repair --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " volume fsck") words="--state --socket --json --objects --repair --give-up --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
         " volume gc") words="--state --socket --json --dry-run --help" ;;
         " volume import") words="--state --socket --json --format --backing --resume --verify --step --help" ;;
         " volume export") words="--state --socket --json --format --resume --verify --step --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;

@@ -3,8 +3,8 @@ using Archipelago.Mapperd.Control;
 using Archipelago.Mapperd.Format;
 using Archipelago.Maps;
 using Archipelago.Runtime;
-using Archipelago.Runtime.Hosting;
 using Archipelago.Xseg;
+using static Archipelago.Mapperd.Tests.Damages;
 
 namespace Archipelago.Mapperd.Tests;
 
@@ -39,8 +39,9 @@ public class CheckTests
     {
         using var rig = new Rig();
         var world = Shared(rig, 130);
+        world.Close("disk");
         string chunk = Name(rig, 'm');
-        Damage(rig, chunk, 512, bytes => bytes[100] ^= 1);
+        Alter(rig, chunk, 512, bytes => bytes[100] ^= 1);
         var (findings, result) = world.Check();
         var finding = Assert.Single(findings);
         Assert.Equal(("disk", chunk, 62ul * O, 62ul * O), (finding.Volume, finding.Object, finding.Offset!.Value, finding.Length!.Value));
@@ -50,10 +51,10 @@ public class CheckTests
         Assert.Null(result.Unreferenced);
         Assert.Contains(result.Skipped, skipped => skipped.Contains("disk", StringComparison.Ordinal));
         // Behind the end nobody misses it.
-        Damage(rig, chunk, 512, bytes => bytes[100] ^= 1);
-        Damage(rig, chunk, 3 * 512, bytes => bytes[100] ^= 1);
+        Alter(rig, chunk, 512, bytes => bytes[100] ^= 1);
+        Alter(rig, chunk, 3 * 512, bytes => bytes[100] ^= 1);
         Assert.Empty(world.Check().Findings);
-        Damage(rig, chunk, 2 * 512, bytes => bytes[100] ^= 1);
+        Alter(rig, chunk, 2 * 512, bytes => bytes[100] ^= 1);
         finding = Assert.Single(world.Check().Findings);
         Assert.Equal((124ul * O, 6ul * O), (finding.Offset!.Value, finding.Length!.Value));
     }
@@ -67,6 +68,7 @@ public class CheckTests
     {
         using var rig = new Rig();
         var world = Shared(rig, 4);
+        world.Close("disk");
         var (root, snapshot) = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("disk")) is var seen ? (seen.Root!, seen.Find("s1")!) : default);
         string missing = kind switch
         {
@@ -76,7 +78,7 @@ public class CheckTests
             _ => $"d.{root.Id:x16}.{snapshot.Generation:x16}",
         };
         Assert.Empty(world.Check().Findings);
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Delete, missing)).Status);
+        Lose(rig, missing);
         var finding = Assert.Single(world.Check().Findings);
         Assert.Equal((volume, missing, 0ul, (ulong)(objects * O)), (finding.Volume, finding.Object, finding.Offset!.Value, finding.Length!.Value));
         Assert.Contains("missing", finding.What);
@@ -88,15 +90,16 @@ public class CheckTests
     {
         using var rig = new Rig();
         var world = Shared(rig, 130);
+        world.Close("disk");
         var root = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("disk")).Root!);
         string directory = $"d.{root.Id:x16}.{root.Generation:x16}", chunk = Name(rig, 'm');
-        Damage(rig, directory, 0, bytes => bytes[3] ^= 1);
+        Alter(rig, directory, 0, bytes => bytes[3] ^= 1);
         Assert.Equal(directory, Assert.Single(world.Check("disk").Findings).Object);
-        Damage(rig, directory, 0, bytes => bytes[3] ^= 1);
-        Damage(rig, chunk, 512, Sealed(bytes => bytes[7 + 8 * 3] = 0x40));
+        Alter(rig, directory, 0, bytes => bytes[3] ^= 1);
+        Alter(rig, chunk, 512, Sealed(bytes => bytes[7 + 8 * 3] = 0x40));
         var finding = Assert.Single(world.Check("disk").Findings);
         Assert.Equal((chunk, 65ul * O, (ulong)O), (finding.Object, finding.Offset!.Value, finding.Length!.Value));
-        Damage(rig, directory, 0, Sealed(bytes => bytes[7] = 0x40));
+        Alter(rig, directory, 0, Sealed(bytes => bytes[7] = 0x40));
         finding = Assert.Single(world.Check("disk").Findings);
         Assert.Equal((directory, 0ul, 130ul * O), (finding.Object, finding.Offset!.Value, finding.Length!.Value));
     }
@@ -108,7 +111,7 @@ public class CheckTests
         using var rig = new Rig();
         var world = Scenarios.Family(rig);
         ulong id = IdOf(rig, "lone");
-        Damage(rig, $"v.{id:x16}", 0, damage);
+        Alter(rig, $"v.{id:x16}", 0, damage);
         foreach (string? volume in new[] { null, "lone" })
         {
             var (findings, result) = world.Check(volume);
@@ -124,7 +127,7 @@ public class CheckTests
         var world = Scenarios.Family(rig);
         ulong id = IdOf(rig, "base");
         int objects = rig.Objects().Count;
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Delete, $"v.{id:x16}")).Status);
+        Lose(rig, $"v.{id:x16}");
         var findings = world.Check().Findings;
         Assert.Equal(["base", "clone"], findings.Select(finding => finding.Volume).Order(StringComparer.Ordinal));
         Assert.Contains("missing", findings.Single(finding => finding.Volume == "base").What);
@@ -137,16 +140,17 @@ public class CheckTests
     {
         using var rig = new Rig();
         var world = Shared(rig, 4);
+        world.Close("disk");
         world.Run(Op.Snapshot("disk", "s2"));
         string header = $"v.{IdOf(rig, "disk"):x16}";
-        Damage(rig, header, 512, bytes => bytes[20] ^= 1);
+        Alter(rig, header, 512, bytes => bytes[20] ^= 1);
         var finding = Assert.Single(world.Check().Findings);
         Assert.Equal(("disk", header), (finding.Volume, finding.Object));
         Assert.StartsWith("sector 1: is damaged", finding.What);
-        Damage(rig, header, 512, Array.Clear);
+        Alter(rig, header, 512, Array.Clear);
         finding = Assert.Single(world.Check().Findings);
         Assert.Contains("snapshot 2 s2 comes from snapshot 1", finding.What);
-        Damage(rig, header, 1024, Array.Clear);
+        Alter(rig, header, 1024, Array.Clear);
         Assert.Contains("the volume comes from snapshot 2", Assert.Single(world.Check().Findings).What);
     }
 
@@ -164,7 +168,7 @@ public class CheckTests
         Forge(other, one, 77);
         Assert.Contains("snapshot 77", world.Check("clone").Findings.Single(finding => finding.Object.StartsWith("v.", StringComparison.Ordinal)).What);
 
-        void Forge(ulong volume, ulong from, ulong snapshot) => Damage(rig, $"v.{volume:x16}", 0, Sealed(bytes =>
+        void Forge(ulong volume, ulong from, ulong snapshot) => Alter(rig, $"v.{volume:x16}", 0, Sealed(bytes =>
         {
             BitConverter.TryWriteBytes(bytes.AsSpan(72), from);
             BitConverter.TryWriteBytes(bytes.AsSpan(80), snapshot);
@@ -182,7 +186,7 @@ public class CheckTests
         Set(rig, "n.nobody", NameRecord.ToSector(77, "nobody"));
         Set(rig, "n.noise", Bytes.Of(3, 512));
         Set(rig, "n.lone", new byte[512]);
-        Damage(rig, "c.0000", (ulong)slot * 512, Sealed(bytes => bytes[25] ^= 2), kills: false);
+        Alter(rig, "c.0000", (ulong)slot * 512, Sealed(bytes => bytes[25] ^= 2));
         var record = rig.ClientNode.Run(() => rig.Client.Read("blocks", "c.0000", 0, (ulong)slot * 512, 512)).Data;
         Set(rig, "c.0000", record, 40 * 512);
         string[] expected = [$"c.0000 sector {slot}", "c.0000 sector 40", "n.lone", "n.nobody", "n.noise", "n.old"];
@@ -191,10 +195,9 @@ public class CheckTests
         Assert.Equal(6, result.Problems);
         Assert.Equal(Errno.ENOENT, rig.Do(XsegOp.Info, "lone").Status);
         (findings, result) = world.Check(objects: false, repair: true);
-        Assert.Equal((2, 4), ((int)result.Problems, (int)result.Repaired));
+        Assert.Equal((1, 5), ((int)result.Problems, (int)result.Repaired));
         Assert.Equal(expected, findings.Select(finding => finding.Object).Order(StringComparer.Ordinal));
-        Assert.Equal(["n.nobody", "n.noise"], world.Check(objects: false).Findings.Select(finding => finding.Object).Order(StringComparer.Ordinal));
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Delete, "n.noise")).Status);
+        Assert.Equal("n.nobody", Assert.Single(world.Check(objects: false).Findings).Object);
         world.Verify();
         world.Collect();
         Assert.Empty(world.Check().Findings);
@@ -206,7 +209,7 @@ public class CheckTests
     {
         using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
         var world = Scenarios.Family(rig);
-        Damage(rig, $"v.{IdOf(rig, "lone"):x16}", 0, Sealed(bytes => bytes[12] = 1));
+        Alter(rig, $"v.{IdOf(rig, "lone"):x16}", 0, Sealed(bytes => bytes[12] = 1));
         var finding = Assert.Single(world.Check("lone").Findings);
         Assert.True(finding.Repairable);
         Assert.True(Assert.Single(world.Check("lone", repair: true).Findings).Repaired);
@@ -360,46 +363,5 @@ public class CheckTests
             return default;
         }, CancellationToken.None);
         return findings;
-    }
-
-    /// <summary>A volume with a snapshot, s1, and a chunk of its own in the store; closed.</summary>
-    private static World Shared(Rig rig, int objects)
-    {
-        var world = new World(rig);
-        world.Run(Op.Create("disk", objects * O));
-        world.OpenForWriting("disk");
-        world.Run(Op.Write("disk", 0, Bytes.Of(1, objects * O)));
-        world.Run(Op.Snapshot("disk", "s1"));
-        world.Run(Op.Write("disk", 0, Bytes.Of(2, 512)));
-        world.Close("disk");
-        return world;
-    }
-
-    private static ulong IdOf(Rig rig, string name) => rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync(name)).Root!.Id);
-
-    private static string Name(Rig rig, char kind) => rig.Objects().Single(name => name[0] == kind);
-
-    private static void Set(Rig rig, string name, byte[] bytes, ulong offset = 0) =>
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Write("blocks", name, 0, offset, bytes)).Status);
-
-    /// <summary>Changes a sector behind everybody's back. With a successor of mapperd nobody remembers it; a check needs none.</summary>
-    private static void Damage(Rig rig, string name, ulong offset, Action<byte[]> damage, bool kills = false)
-    {
-        var bytes = rig.ClientNode.Run(() => rig.Client.Read("blocks", name, 0, offset, 512)).Data;
-        damage(bytes);
-        Set(rig, name, bytes, offset);
-        if (kills) rig.KillMapperd();
-    }
-
-    private static Action<byte[]> Sealed(Action<byte[]> damage) => bytes =>
-    {
-        damage(bytes);
-        Crc32C.Seal(bytes);
-    };
-
-    private static ErrnoException Refusal(Action action)
-    {
-        var refused = Record.Exception(action);
-        return Assert.IsType<ErrnoException>(refused is AggregateException wrapped ? wrapped.InnerException : refused);
     }
 }

@@ -1,7 +1,7 @@
 using Archipelago.Mapperd.Format;
 using Archipelago.Runtime;
-using Archipelago.Runtime.Hosting;
 using Archipelago.Xseg;
+using static Archipelago.Mapperd.Tests.Damages;
 
 namespace Archipelago.Mapperd.Tests;
 
@@ -28,7 +28,7 @@ public class DamageTests
         uint view = rig.Open("disk@s1", RequestFlags.ReadOnly);
         Assert.Equal(world.State.Disks["disk"].Snapshots["s1"], rig.Read("disk@s1", view, 0, 130 * O).Data);
         // Nobody knows what the damaged part refers to.
-        Assert.Equal(Errno.EUCLEAN, Assert.Throws<ErrnoException>(() => Unwrap(() => world.Collect())).Errno);
+        Assert.Equal(Errno.EUCLEAN, Refusal(() => world.Collect()).Errno);
     }
 
     [Theory]
@@ -40,7 +40,7 @@ public class DamageTests
         var world = Shared(rig, 4);
         // The chunk of the head; of data the one that the head's map says exists.
         string missing = kind == 'm' ? Name(rig, 'm') : rig.Objects().Single(name => name.StartsWith("o." + Name(rig, 'm')[2..16], StringComparison.Ordinal));
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Delete, missing)).Status);
+        Lose(rig, missing);
         rig.Kill(mapperd: true, vlmcd: true);
         Assert.Equal(Errno.EIO, rig.Read("disk", world.Open["disk"], 0, 512).Status);
         // A copy of what is missing is none.
@@ -71,7 +71,7 @@ public class DamageTests
     {
         using var rig = new Rig();
         var world = Scenarios.Family(rig);
-        string root = $"v.{rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("lone")).Root!.Id):x16}";
+        string root = $"v.{IdOf(rig, "lone"):x16}";
         Damage(rig, root, 0, damage);
         foreach (var op in new[] { XsegOp.Open, XsegOp.Info, XsegOp.Truncate, XsegOp.Delete, XsegOp.Hash }) Assert.True(errno == rig.Do(op, "lone", length: 512).Status, $"{what}: {op}");
         Assert.Contains(root, world.Refusals());
@@ -107,8 +107,8 @@ public class DamageTests
         using var rig = new Rig();
         var world = Shared(rig, 4);
         world.Run(Op.Snapshot("disk", "s2"));
-        ulong id = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("disk")).Root!.Id);
-        byte[] whole = rig.ClientNode.Run(() => rig.Client.Read("blocks", $"v.{id:x16}", 0, 512, 512)).Data;
+        ulong id = IdOf(rig, "disk");
+        byte[] whole = Sector(rig, $"v.{id:x16}", 512);
         Damage(rig, $"v.{id:x16}", 512, bytes => bytes[20] ^= 1);
         Assert.Equal(0, rig.Write("disk", world.Open["disk"], 0, Bytes.Of(9, O)).Status);
         Assert.Equal(0, rig.Do(XsegOp.Snapshot, "disk", source: "s3").Status);
@@ -198,12 +198,12 @@ public class DamageTests
     {
         using var rig = new Rig();
         var world = Scenarios.Family(rig);
-        string root = $"v.{rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("base")).Root!.Id):x16}";
+        string root = $"v.{IdOf(rig, "base"):x16}";
         int length = (int)rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Info, root)).Serviced;
         byte[] whole = rig.ClientNode.Run(() => rig.Client.Read("blocks", root, 0, 0, (ulong)length)).Data;
         Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", loss, root, length: (ulong)length)).Status);
         rig.Kill(mapperd: true, vlmcd: true);
-        var refused = Assert.Throws<ErrnoException>(() => Unwrap(() => world.Collect()));
+        var refused = Refusal(() => world.Collect());
         Assert.Equal(Errno.EUCLEAN, refused.Errno);
         Assert.Contains(root, refused.Message);
         rig.UntilIdle();
@@ -265,7 +265,7 @@ public class DamageTests
             whole = [.. bytes];
             bytes[100] ^= 1;
         });
-        Assert.Equal(Errno.EUCLEAN, Assert.Throws<ErrnoException>(() => Unwrap(() => new World(rig).Collect())).Errno);
+        Assert.Equal(Errno.EUCLEAN, Refusal(() => new World(rig).Collect()).Errno);
         Damage(rig, chunk, 0, bytes => whole.CopyTo(bytes, 0));
         uint view = rig.Open("disk@s3", RequestFlags.ReadOnly);
         var read = rig.Read("disk@s3", view, 0, 2 * O);
@@ -285,46 +285,5 @@ public class DamageTests
         rig.Change(rig.Memd.Options with { Rules = [] });
         rig.UntilIdle();
         world.Verify();
-    }
-
-    /// <summary>A volume with a snapshot, s1, and a chunk of its own in the store; open.</summary>
-    private static World Shared(Rig rig, int objects)
-    {
-        var world = new World(rig);
-        world.Run(Op.Create("disk", objects * O));
-        world.OpenForWriting("disk");
-        world.Run(Op.Write("disk", 0, Bytes.Of(1, objects * O)));
-        world.Run(Op.Snapshot("disk", "s1"));
-        world.Run(Op.Write("disk", 0, Bytes.Of(2, 512)));
-        return world;
-    }
-
-    private static string Name(Rig rig, char kind) => rig.Objects().Single(name => name[0] == kind);
-
-    /// <summary>Changes a sector of the store behind everybody's back; nobody remembers it.</summary>
-    private static void Damage(Rig rig, string name, ulong offset, Action<byte[]> damage)
-    {
-        var bytes = rig.ClientNode.Run(() => rig.Client.Read("blocks", name, 0, offset, 512)).Data;
-        damage(bytes);
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Write("blocks", name, 0, offset, bytes)).Status);
-        rig.Kill(mapperd: true, vlmcd: true);
-    }
-
-    private static Action<byte[]> Sealed(Action<byte[]> damage) => bytes =>
-    {
-        damage(bytes);
-        Crc32C.Seal(bytes);
-    };
-
-    private static void Unwrap(Action action)
-    {
-        try
-        {
-            action();
-        }
-        catch (AggregateException wrapped)
-        {
-            throw wrapped.InnerException!;
-        }
     }
 }

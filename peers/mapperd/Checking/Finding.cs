@@ -15,6 +15,10 @@ internal enum Repair
     Name,
     /// <summary>A name that its volume does not have is freed.</summary>
     StaleName,
+    /// <summary>A damaged name, which no header claims, is freed.</summary>
+    BadName,
+    /// <summary>A volume without a header is given up, if an operator says so: it is no repair, and what is found is told whoever has the lock.</summary>
+    GiveUp,
 }
 
 /// <summary>

@@ -25,7 +25,7 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
         var sector = await store.ReadSectorAsync(VolumeRoot.ObjectOf(id), $"volume {id:x16}");
         if (Sector.IsZero(sector))
         {
-            if (records.Length > 0) found.Add(new Finding(listed, header, "is missing: the header of a volume that the catalogue lists", "restore the object from a copy; without it the volume is lost") { Id = id });
+            if (records.Length > 0) found.Add(new Finding(listed, header, "is missing: the header of a volume that the catalogue lists", $"restore the object from a copy; {GiveUp(listed)}") { Id = id, Repair = Repair.GiveUp });
             return null;
         }
 
@@ -36,7 +36,8 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
         }
         catch (ErrnoException damaged)
         {
-            found.Add(new Finding(listed, header, Finding.WhatOf(damaged.Message, header), "restore the object from a copy (until then the volume cannot be opened)") { Id = id });
+            bool isLost = !VolumeRoot.IsOfOtherBuild(sector);
+            found.Add(new Finding(listed, header, Finding.WhatOf(damaged.Message, header), !isLost ? "open it with the build that wrote it" : $"restore the object from a copy (until then the volume cannot be opened); {GiveUp(listed)}") { Id = id, Repair = isLost ? Repair.GiveUp : Repair.None });
             return null;
         }
 
@@ -157,6 +158,9 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
 
     internal static Finding Repairable(Repair repair, VolumeRoot root, string name, string what) =>
         new(root.Name, name, what, "`archipelago volume fsck --repair` puts it right") { Repair = repair, Id = root.Id };
+
+    /// <summary>The way out if there is no copy.</summary>
+    internal static string GiveUp(string name) => $"if there is none the volume is lost, and `archipelago volume fsck {(name.Length > 0 ? name : "NAME")} --give-up` gives it up";
 
     private static string RecordObject(Catalogue.Entry entry) => Catalogue.PlaceOf(entry.Slot);
 }

@@ -24,7 +24,8 @@ internal static class NameCheck
         }
         catch (ErrnoException damaged)
         {
-            return new Finding("", place, Finding.WhatOf(damaged.Message, place), "delete the object: no volume has this name (`archipelago volume list`)");
+            if (NameRecord.IsOfOtherBuild(sector)) return new Finding("", place, Finding.WhatOf(damaged.Message, place), "use the build that wrote it");
+            return new Finding("", place, Finding.WhatOf(damaged.Message, place), "`archipelago volume fsck --repair` frees it: no volume has this name") { Repair = Repair.BadName };
         }
 
         if (id == 0) return null;

@@ -102,7 +102,8 @@ public sealed record CollectResult(long Objects, long Unreferenced, long Removed
 /// <param name="Volume">Name of the volume to check; null for all, and what is of none.</param>
 /// <param name="Objects">Look also for the objects that maps say exist, and (of all) count those that nothing refers to.</param>
 /// <param name="Repair">Put right what follows from the headers.</param>
-public sealed record CheckRequest(string? Volume = null, bool Objects = false, bool Repair = false);
+/// <param name="GiveUp">Give the named volume up if its header is missing or damaged.</param>
+public sealed record CheckRequest(string? Volume = null, bool Objects = false, bool Repair = false, bool GiveUp = false);
 
 /// <summary>An item of its answer.</summary>
 /// <param name="Step">What it is at, in words; at last <c>done</c>.</param>
@@ -119,7 +120,7 @@ public sealed record CheckItem(string Step, long Count, CheckFinding? Finding = 
 /// <param name="Offset">First byte of the volume that cannot be reached because of it; null if it costs none.</param>
 /// <param name="Length">Bytes from there on.</param>
 /// <param name="Repairable"><c>--repair</c> can put it right.</param>
-/// <param name="Repaired">It was put right.</param>
+/// <param name="Repaired">It was put right, or its volume given up.</param>
 public sealed record CheckFinding(string Volume, string Object, string What, string Advice, ulong? Offset, ulong? Length, bool Repairable, bool Repaired);
 
 /// <summary>What a check has looked at and found.</summary>

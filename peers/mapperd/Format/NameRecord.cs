@@ -19,6 +19,9 @@ internal static class NameRecord
         return to;
     }
 
+    /// <summary>See <see cref="Sector.IsOfOtherBuild"/>.</summary>
+    internal static bool IsOfOtherBuild(ReadOnlySpan<byte> from) => Sector.IsOfOtherBuild(from, Magic, CurrentVersion);
+
     /// <summary>The volume's id; 0 if nobody has the name.</summary>
     /// <exception cref="Runtime.ErrnoException">EPROTO, EIO: the record is none or damaged.</exception>
     internal static ulong Read(ReadOnlySpan<byte> from, string name)

@@ -44,6 +44,9 @@ internal static class Sector
 
     internal static bool IsZero(ReadOnlySpan<byte> sector) => !sector.ContainsAnyExcept((byte)0);
 
+    /// <summary>True of a sector of this magic that is undamaged, and in another layout: whoever wrote it can read it.</summary>
+    internal static bool IsOfOtherBuild(ReadOnlySpan<byte> from, ulong magic, uint version) => U64(from, 0) == magic && U32(from, 8) != version && Crc32C.IsSealed(from[..Bytes]);
+
     /// <summary>Null if the sector is one of this magic and version, undamaged; else the errno and what is wrong.</summary>
     internal static (int Errno, string What)? Fault(ReadOnlySpan<byte> from, ulong magic, uint version, string what)
     {

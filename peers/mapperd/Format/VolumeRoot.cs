@@ -78,6 +78,10 @@ internal sealed record VolumeRoot
         return to;
     }
 
+    /// <summary>True of a sound root that a newer build wrote: of another layout, or with flags that this one does not know.</summary>
+    internal static bool IsOfOtherBuild(ReadOnlySpan<byte> from) =>
+        Sector.IsOfOtherBuild(from, Magic, CurrentVersion) || (Sector.Fault(from, Magic, CurrentVersion, "") == null && (Sector.U32(from, 12) & ~DeletedFlag) != 0);
+
     /// <summary>Reads the root of volume <paramref name="id"/>. The bytes may be anything.</summary>
     /// <exception cref="ErrnoException">EPROTO: no root, or one of another build; EIO: damaged. Nothing was changed.</exception>
     internal static VolumeRoot Read(ReadOnlySpan<byte> from, ulong id)

@@ -41,6 +41,14 @@ internal sealed class MapDirectory
         return directory;
     }
 
+    /// <summary>Of a volume that is lost: each word as of damage.</summary>
+    internal static MapDirectory Lost(ulong volume, int chunks)
+    {
+        var directory = new MapDirectory(volume, 0, chunks, []) { IsMissing = true };
+        Array.Fill(directory.Words, MapEntry.Damaged);
+        return directory;
+    }
+
     /// <summary>
     /// A new directory, not yet in the store, with the first words of <paramref name="from"/> and the others those of chunks of which nothing is known but that
     /// their objects are in <paramref name="layer"/>, if they exist.

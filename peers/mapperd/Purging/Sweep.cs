@@ -77,7 +77,17 @@ internal sealed class Sweep(VolumeService volumes, Inventory found, References r
     private async ValueTask NameAsync(string name)
     {
         var sector = await volumes.Store.ReadSectorAsync(VolumeName.ObjectOf(name), $"name {name}");
-        ulong id = NameRecord.Read(sector, name);
+        ulong id;
+        try
+        {
+            id = NameRecord.Read(sector, name);
+        }
+        catch (ErrnoException damaged)
+        {
+            _skipped.Add($"{damaged.Message}; `archipelago volume fsck` says what to do");
+            return;
+        }
+
         var root = id == 0 ? null : await RootOfAsync(id);
         if (id == 0 || (root == null && !listed.Contains(id))) await CountAsync(() => volumes.DropNameAsync(name, sector));
         // Of a volume that there is its own changes put the name right, unless one was cut off.

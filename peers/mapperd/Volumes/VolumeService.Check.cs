@@ -26,6 +26,8 @@ internal sealed partial class VolumeService
         /// <summary>The catalogue as it was at the beginning, for first looks: it may be large, and second looks read it anew.</summary>
         internal IReadOnlyList<Catalogue.Entry> Known { get; set; } = [];
         internal List<string> Skipped { get; } = [];
+        /// <summary>Each layer is of one volume: the one in which it was met first.</summary>
+        internal Dictionary<ulong, (ulong Id, string Name)> Layers { get; } = [];
         internal HashSet<string> Named { get; } = new(StringComparer.Ordinal);
         internal long Volumes, Entries, Problems, Repaired;
     }
@@ -39,6 +41,7 @@ internal sealed partial class VolumeService
     {
         var run = new CheckRun(request, tell);
         ulong[] ids;
+        if (request is { GiveUp: true, Volume: null }) throw new ErrnoException(Errno.EINVAL, "which volume is to be given up? Give its name");
         if (request.Volume is { } name)
         {
             run.Known = await Catalogue.ReadAsync();
@@ -119,15 +122,21 @@ internal sealed partial class VolumeService
         }, id: id);
         if (root == null) return;
         run.Volumes++;
-        await ConfirmAsync(run, (found, _) => CheckMapsAsync(id, maps, found));
+        await ConfirmAsync(run, (found, _) => CheckMapsAsync(run, id, maps, found));
     }
 
     /// <summary>The maps of all versions but those that are being removed, of which a part may be gone.</summary>
-    private async ValueTask CheckMapsAsync(ulong id, MapCheck maps, List<Finding> found)
+    private async ValueTask CheckMapsAsync(CheckRun run, ulong id, MapCheck maps, List<Finding> found)
     {
         var seen = new Volume($"{id:x16}", _context.Reactor);
         if (!await _store.TryLoadAsync(seen, id) || seen.Root is not { IsDeleted: false } root) return;
         HeaderCheck.CheckSnapshots(seen, found);
+        foreach (ulong layer in seen.Snapshots.Select(snapshot => snapshot.Layer).Append(root.Layer))
+        {
+            if (run.Layers.TryAdd(layer, (id, root.Name)) || run.Layers[layer] is var (first, other) && first == id) continue;
+            found.Add(new Finding(root.Name, $"v.{id:x16}", $"has the layer {layer:x14}, which volume {other}, {first:x16}, has too: one writes into what the other reads", "copy the content of both to new volumes (`volume export`), and delete these") { Id = id });
+        }
+
         await maps.CheckAsync(root.Name, id, seen.Head.Directory, root.Size, root.ObjectSize, found);
         foreach (var snapshot in seen.Snapshots.Where(record => record.State == SnapshotState.Live).OrderByDescending(record => record.Number))
         {
@@ -149,7 +158,7 @@ internal sealed partial class VolumeService
         var first = await LookAsync(found => look(found, false), id);
         if (first.Count == 0) return;
         ulong about = first.Select(finding => finding.Id).FirstOrDefault(one => one != 0, id);
-        var before = first.Exists(finding => finding.Repair != Repair.None) ? await _locks.ReadAsync(about) : null;
+        var before = first.Exists(IsByRest) ? await _locks.ReadAsync(about) : null;
         await _context.Reactor.Delay(SecondLook);
         var entered = new List<Volume>();
         List<Finding> told;
@@ -170,10 +179,13 @@ internal sealed partial class VolumeService
 
         foreach (var finding in told)
         {
-            if (finding.Repair == Repair.None || IsAtRest(before!, after!)) await TellAsync(run, finding);
+            if (!IsByRest(finding) || IsAtRest(before!, after!)) await TellAsync(run, finding);
             else run.Skipped.Add($"volume {finding.Volume}: {finding.Object} {finding.What}, which may be a change that goes on: its lock is {after!.State} ({after.Owner ?? after.Fault}); check there, or when it is closed");
         }
     }
+
+    /// <summary>Two objects disagree that one change writes: it is a finding if nobody is at the volume.</summary>
+    private static bool IsByRest(Finding finding) => finding.Repair is not (Repair.None or Repair.GiveUp);
 
     /// <summary>Between two looks no other host was at the volume.</summary>
     private static bool IsAtRest(LockInfo before, LockInfo after) =>
@@ -198,11 +210,12 @@ internal sealed partial class VolumeService
     {
         string? fault = null;
         bool isRepaired = false;
-        if (run.Request.Repair && finding.Repair != Repair.None)
+        bool givesUp = finding.Repair == Repair.GiveUp;
+        if (finding.Repair != Repair.None && (givesUp ? run.Request.GiveUp : run.Request.Repair))
         {
             try
             {
-                isRepaired = await RepairAsync(finding);
+                isRepaired = givesUp ? await GiveUpAsync(run.Request.Volume!, finding.Id) : await RepairAsync(finding);
             }
             catch (ErrnoException failed)
             {
@@ -212,9 +225,9 @@ internal sealed partial class VolumeService
 
         if (isRepaired) run.Repaired++;
         else run.Problems++;
-        string advice = isRepaired ? "nothing: it was repaired" : fault != null ? $"it cannot be repaired now: {fault}" : finding.Advice;
+        string advice = isRepaired ? givesUp ? "`archipelago volume gc` removes what only this volume referred to: it was given up" : "nothing: it was repaired" : fault != null ? $"it cannot be repaired now: {fault}" : finding.Advice;
         await run.Tell(new CheckItem("checking", run.Entries, new CheckFinding(
-            finding.Volume, finding.Object, finding.What, advice, finding.Offset, finding.Length, finding.Repair != Repair.None, isRepaired)));
+            finding.Volume, finding.Object, finding.What, advice, finding.Offset, finding.Length, IsByRest(finding), isRepaired)));
     }
 
     /// <summary>How many objects nothing refers to; null if nobody knows.</summary>

@@ -1,3 +1,4 @@
+using Archipelago.Mapperd.Checking;
 using Archipelago.Mapperd.Format;
 using Archipelago.Mapperd.Maps;
 using Archipelago.Mapperd.Purging;
@@ -70,7 +71,7 @@ internal sealed partial class VolumeService
                 {
                     // Of what is being made or deleted there may be none; of what lives it was lost, and with it what its objects are for.
                     if (entry?.Record.State == RecordState.Live && (await Catalogue.FindAsync(id))?.Record.State == RecordState.Live)
-                        throw Hidden(name, $"its header, object v.{id:x16}, is missing");
+                        throw Hidden(name, $"its header, object v.{id:x16}, is missing", HeaderCheck.GiveUp(name));
                     break;
                 }
 
@@ -105,8 +106,8 @@ internal sealed partial class VolumeService
         return whole;
     }
 
-    private static ErrnoException Hidden(string volume, string what) => new(
-        Errno.EUCLEAN, $"volume {volume}: {what}. What it refers to is not known, so nothing is removed; restore the object that is damaged, or delete the volume");
+    private static ErrnoException Hidden(string volume, string what, string elseDo = "or delete the volume") => new(
+        Errno.EUCLEAN, $"volume {volume}: {what}. What it refers to is not known, so nothing is removed; restore the object that is damaged; {elseDo}");
 
     /// <summary>Deletes an object of a volume's own layer that its map does not name, while no copy to it can be under way.</summary>
     internal async ValueTask<bool> DropOrphanAsync(Volume volume, ulong layer, ulong index, bool dryRun)

@@ -89,7 +89,8 @@ internal sealed partial class VolumeService
 
                     var entry = await volume.Head.FindAsync(index);
                     if (entry.IsDamaged) error = Errno.EIO;
-                    else if (entry.Layer == (await from.FindAsync(index)).Layer && await TakeAsync(volume, index, drop: false) is (var status and not 0, _)) error = status;
+                    // Where nobody knows what the other one has, all that is of another layer may be its.
+                    else if ((await from.FindAsync(index) is var its && its.IsDamaged ? entry.Layer != root.Layer : entry.Layer == its.Layer) && await TakeAsync(volume, index, drop: false) is (var status and not 0, _)) error = status;
                 }
                 catch (ErrnoException fault)
                 {

@@ -107,7 +107,11 @@ internal sealed partial class VolumeService
             }
             finally
             {
-                if (isKept) await _locks.LetGoAsync(id);
+                if (isKept)
+                {
+                    await _locks.LetGoAsync(id);
+                    await DropLockOfGoneAsync(entry.Record.Name, id);
+                }
             }
         }
         finally
@@ -139,6 +143,23 @@ internal sealed partial class VolumeService
 
         StartRemoval(entry, isHeld: true);
         return true;
+    }
+
+    /// <summary>
+    /// Deletes the lock of a volume that another host had removed altogether when it was taken here, which made it anew: nobody else would but the collector. A volume that
+    /// is being made has none to read yet, but a record that says so.
+    /// </summary>
+    private async ValueTask DropLockOfGoneAsync(string name, ulong id)
+    {
+        try
+        {
+            if (await _store.ReadRootAsync(id) != null || await _store.ResolveAsync(name) == id || await Catalogue.FindAsync(id) is { Record.State: not RecordState.Deleting }) return;
+            await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
+        }
+        catch (ErrnoException later)
+        {
+            _context.Log.LogDebug("volume {Volume} is gone, and its lock is left: {Error}", name, later.Message);
+        }
     }
 
     private void StartRemoval(Catalogue.Entry entry, bool isHeld)

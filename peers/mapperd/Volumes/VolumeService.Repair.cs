@@ -12,6 +12,7 @@ internal sealed partial class VolumeService
     /// <exception cref="ErrnoException">EBUSY: another host has the lock. EEXIST: another volume has the name. The store's own.</exception>
     internal async ValueTask<bool> RepairAsync(Finding finding)
     {
+        if (finding.Repair == Repair.BadName) return await FreeBadNameAsync(finding);
         string other = finding.Repair == Repair.StaleName ? finding.Object[2..] : finding.Volume;
         var entered = new List<Volume>();
         try
@@ -30,6 +31,21 @@ internal sealed partial class VolumeService
         finally
         {
             foreach (var volume in entered) Table.Leave(volume);
+        }
+    }
+
+    private async ValueTask<bool> FreeBadNameAsync(Finding finding)
+    {
+        string name = finding.Object[2..];
+        var volume = await Table.EnterAsync(name);
+        try
+        {
+            return await NameCheck.CheckAsync(_store, name, _ => true) == finding
+                && await DropNameAloneAsync(name, await _store.ReadSectorAsync(VolumeName.ObjectOf(name), $"name {name}"));
+        }
+        finally
+        {
+            Table.Leave(volume);
         }
     }
 

@@ -16,13 +16,19 @@ internal sealed partial class VolumeService
         return record == null ? null : await CachedMapAsync(volume.Root!, record);
     }
 
-    /// <summary>The map of the snapshot that a volume was cloned from; null if it was not.</summary>
+    /// <summary>
+    /// The map of the snapshot that a volume was cloned from; null if it was not. If that volume was given up nothing of it is known: all may be shared then, and what is
+    /// not the collector finds.
+    /// </summary>
     private async ValueTask<VersionMap?> BaseOfAsync(VolumeRoot root)
     {
         if (root.BaseVolume == 0) return null;
         if (_maps.TryGetValue((root.BaseVolume, root.BaseSnapshot), out var known)) return known;
         var seen = new Volume(root.Name, _context.Reactor);
-        if (!await _store.TryLoadAsync(seen, root.BaseVolume) || seen.Find(root.BaseSnapshot) is not { } snapshot)
+        bool exists = await _store.TryLoadAsync(seen, root.BaseVolume);
+        if (!exists && await Catalogue.FindAsync(root.BaseVolume) == null && Catalogue.Faults.Count == 0)
+            return _store.LostMap(root.BaseVolume, ChunksOf(root.Size, root.ObjectSize));
+        if (!exists || seen.Find(root.BaseSnapshot) is not { } snapshot)
             throw new ErrnoException(Errno.EIO, $"volume {root.Name}: the snapshot that it was cloned from, {root.BaseSnapshot} of volume {root.BaseVolume:x16}, is missing");
         return await CachedMapAsync(seen.Root!, snapshot);
     }

@@ -269,9 +269,10 @@ internal sealed partial class VolumeService
             // Open since before this process: its user goes on, and will close it.
             if (!volume.IsOpen && wasOpen) (volume.IsOpen, volume.LockUsers) = (true, volume.LockUsers + 1);
         }
-        catch (ErrnoException)
+        catch (ErrnoException failed)
         {
             if (!volume.IsLocked) await GiveBackAsync(volume, id);
+            if (failed.Errno is Errno.ENOENT or Errno.EAGAIN) await DropLockOfGoneAsync(volume.Name, id);
             throw;
         }
     }

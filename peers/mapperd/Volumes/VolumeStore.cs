@@ -78,6 +78,9 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
         }
     }
 
+    /// <summary>A map of which nothing can be known any more.</summary>
+    internal VersionMap LostMap(ulong id, int count) => new(MapDirectory.Lost(id, count), chunks);
+
     /// <summary>Forgets a volume: who has its lock next may change all that is not frozen.</summary>
     internal void Unload(Volume volume)
     {

@@ -90,11 +90,11 @@ internal sealed class World(Rig rig)
     internal Collection Collect(bool dryRun = false) => rig.MapperdNode.Run(() => rig.Mapperd.Volumes.CollectAsync(dryRun));
 
     /// <summary>What a check finds, and its result.</summary>
-    internal (List<CheckFinding> Findings, CheckResult Result) Check(string? volume = null, bool objects = true, bool repair = false) => rig.MapperdNode.Run(async () =>
+    internal (List<CheckFinding> Findings, CheckResult Result) Check(string? volume = null, bool objects = true, bool repair = false, bool giveUp = false) => rig.MapperdNode.Run(async () =>
     {
         var findings = new List<CheckFinding>();
         CheckResult? result = null;
-        await rig.Mapperd.Volumes.CheckAsync(new CheckRequest(volume, objects, repair), item =>
+        await rig.Mapperd.Volumes.CheckAsync(new CheckRequest(volume, objects, repair, giveUp), item =>
         {
             if (item.Finding is { } finding) findings.Add(finding);
             result = item.Result ?? result;

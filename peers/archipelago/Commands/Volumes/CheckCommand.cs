@@ -25,14 +25,16 @@ internal static class CheckCommand
             new("--objects", null, "Also whether each object exists of which a map says so; without NAME also counts the objects that nothing refers to, as `volume gc --dry-run` does, for which it takes locks of volumes for a moment. "
                 + "Asks the store for each object, slowly, so that guests do not notice."),
             new("--repair", null, "Puts right what follows from the headers: records of the catalogue, and names. Nothing else is changed."),
+            new("--give-up", null, "Gives the volume NAME up if its header is missing or damaged, as nobody has a copy of that object: its name is free, and `archipelago volume gc`, which such a volume "
+                + "stops, removes what only it referred to. Its clones keep what they share with it. A volume whose header is sound is left alone: delete that."),
         ],
         Run = RunAsync,
-        Examples = ["archipelago volume fsck", "archipelago volume fsck vm1 --objects --json"],
+        Examples = ["archipelago volume fsck", "archipelago volume fsck vm1 --objects --json", "archipelago volume fsck vm1 --give-up"],
     };
 
     private static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
     {
-        var request = new CheckRequest(invocation.Argument("NAME").Length > 0 ? NameOf(invocation) : null, invocation.Has("--objects"), invocation.Has("--repair"));
+        var request = new CheckRequest(invocation.Argument("NAME").Length > 0 ? NameOf(invocation) : null, invocation.Has("--objects"), invocation.Has("--repair"), invocation.Has("--give-up"));
         var findings = new List<CheckFinding>();
         CheckResult? result = null;
         using (var progress = new StepProgress())
