@@ -22,7 +22,7 @@ public sealed record RadosdOptions
 
     /// <summary>The option <c>namespace</c>.</summary>
     public static readonly OptionSpec<string> NamespaceOption = Option.Text(
-        "namespace", "", "The namespace within the pool. Locks lie in the one named \"NAMESPACE.locks\".", 0, 255);
+        "namespace", "", "The namespace within the pool, of the objects and of the locks on volumes.", 0, 255);
 
     /// <summary>The option <c>max-ops</c>.</summary>
     public static readonly OptionSpec<long> MaxOperationsOption = Option.Integer(

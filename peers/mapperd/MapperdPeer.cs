@@ -116,6 +116,9 @@ public sealed partial class MapperdPeer : Peer
                 return Answer(request, await _volumes.SnapshotAsync(Whole(name), VolumeName.Check(request.Source), identity));
             case XsegOp.Rollback:
                 return Answer(request, await _volumes.RollbackAsync(Whole(name), VolumeName.Check(request.Source), identity));
+            case XsegOp.Flatten when (request.Flags & RequestFlags.Force) != 0:
+                _volumes.EndFlatten(Whole(name));
+                return 0;
             case XsegOp.Flatten:
                 return Answer(request, await _volumes.FlattenAsync(Whole(name)));
             case XsegOp.Rename:

@@ -21,7 +21,7 @@ public sealed partial class VlmcdPeer : IControlEndpoints
     {
         var json = VlmcdJson.Default;
         routes.PostJson("/v1/volumes", json.VolumeCreate, json.VolumeState, (body, _) => OnReactor(() => CreateAsync(body)));
-        routes.PutJson("/v1/volumes/{name}", json.VolumeChange, json.VolumeState, (body, context) => OnReactor(() => ChangeAsync(NameOf(context), body)));
+        routes.PutJson("/v1/volumes/{name}", json.VolumeChange, json.VolumeState, (body, context) => OnReactor(() => ChangeAsync(NameOf(context), body, context.RequestAborted)));
         routes.DeleteJson("/v1/volumes/{name}", ControlJson.Default.Nothing, context => OnReactor(async () =>
         {
             await _volumes.ChangeClosedAsync(
@@ -37,13 +37,15 @@ public sealed partial class VlmcdPeer : IControlEndpoints
     {
         string name = VolumeName.Check(Encoding.UTF8.GetBytes(body.Name ?? ""));
         var target = new VolumeName(name, null);
+        if (body.ObjectSize < 0) throw new ErrnoException(Errno.EINVAL, $"volume {name}: an object size of {body.ObjectSize} bytes: expected a power of two, 4,096 to 4,194,304");
         return State(name, body.From == null
             ? await _volumes.PassAsync(XsegOp.Create, target, _volumes.NewIdentity(), offset: (ulong)(body.ObjectSize ?? 0), length: body.Size)
             : await _volumes.PassAsync(XsegOp.Clone, target, _volumes.NewIdentity(), VolumeName.Parse(body.From).ToString(), length: body.Size));
     }
 
-    private async Task<VolumeState> ChangeAsync(VolumeName name, VolumeChange body)
+    private async Task<VolumeState> ChangeAsync(VolumeName name, VolumeChange body, CancellationToken reader)
     {
+        if (body.Asked > 1) throw new ErrnoException(Errno.EINVAL, "the body asks for more than one change: send one of size, name, snapshot, rollback, flatten, open, close; nothing was changed");
         var identity = _volumes.NewIdentity();
         return State(body.Name ?? name.ToString(), body switch
         {
@@ -51,11 +53,22 @@ public sealed partial class VlmcdPeer : IControlEndpoints
             { Name: { } to } => await _volumes.ChangeClosedAsync(XsegOp.Rename, name, identity, VolumeName.Check(Encoding.UTF8.GetBytes(to))),
             { Snapshot: { } snapshot } => await _volumes.SnapshotAsync(name, VolumeName.Check(Encoding.UTF8.GetBytes(snapshot)), identity),
             { Rollback: { } snapshot } => await _volumes.ChangeClosedAsync(XsegOp.Rollback, name, identity, VolumeName.Check(Encoding.UTF8.GetBytes(snapshot))),
-            { Flatten: true } => await _volumes.FlattenAsync(name, identity),
+            { Flatten: true } => await FlattenAsync(name, identity, reader),
             { Open: "write" or "read" or "standby" } => (await _volumes.OpenAsync(name, body.Open == "read", body.Open == "standby", Context.Port.Number)).Answer,
             { Close: true } => await CloseAsync(name),
             _ => throw new ErrnoException(Errno.EINVAL, "the body says nothing to do: expected size, name, snapshot, rollback, flatten, open (write, read or standby) or close"),
         });
+    }
+
+    /// <summary>It ends with its reader: what it takes may be hours.</summary>
+    private async Task<OpenAnswer> FlattenAsync(VolumeName name, UInt128 identity, CancellationToken reader)
+    {
+        await using var ended = reader.Register(() => _ = OnReactor(async () =>
+        {
+            await _volumes.EndFlattenAsync(name);
+            return true;
+        }).AsTask());
+        return await _volumes.FlattenAsync(name, identity);
     }
 
     private async Task<OpenAnswer> CloseAsync(VolumeName name)

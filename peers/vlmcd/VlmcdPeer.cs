@@ -93,6 +93,7 @@ public sealed partial class VlmcdPeer : Peer
         }
 
         _volumes.IsStopping = true;
+        await _volumes.EndFlattensAsync();
         while (_volumes.InFlight + _data.InFlight + _lookups.InFlight > 0) await Context.Reactor.Delay(TimeSpan.FromMilliseconds(1));
     }
 

@@ -229,13 +229,7 @@ public class CheckTests
         ulong id = IdOf(rig, "lone");
         // As between the two writes of a rename by a host that has the lock.
         Set(rig, "n.new", NameRecord.ToSector(id, "new"));
-        var cookie = new byte[64];
-        cookie[0] = 7;
-        Assert.Equal(0, rig.ClientNode.Run(async () =>
-        {
-            var io = new ObjectIo(rig.Client.Context, rig.Client.Context.OpenRoute("blocks"), 0);
-            return (await io.RunAsync(XsegOp.Acquire, 0, Encoding.ASCII.GetBytes($"l.{id:x16}"), 0, 60_000_000_000, RequestFlags.NoSync, "other host"u8.ToArray(), cookie)).Status;
-        }));
+        LockElsewhere(rig, id);
         var (findings, result) = world.Check(objects: false, repair: true);
         Assert.Empty(findings);
         Assert.Contains("n.new", Assert.Single(result.Skipped));

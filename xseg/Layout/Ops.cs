@@ -72,7 +72,7 @@ public enum RequestFlags : ushort
     MustExist = 2,
     /// <summary>ACQUIRE: fail with EBUSY instead of waiting. DELETE of a volume that its issuer has open for nobody: it is not made stable first.</summary>
     NoSync = 4,
-    /// <summary>RELEASE: break another's lock.</summary>
+    /// <summary>RELEASE: break another's lock. FLATTEN: end one that goes on, which is refused with ECANCELED then.</summary>
     Force = 8,
     /// <summary>CREATE and COPY: fail with EEXIST if the target exists.</summary>
     Exclusive = 16,

@@ -45,7 +45,7 @@ public sealed record RemovalInfo(int Versions, WorkDone? Work);
 /// <summary>The exclusive lock of a volume.</summary>
 /// <param name="State">
 /// <c>free</c>; <c>open</c>: open for writing on this host; <c>kept</c>: taken by `volume lock` on this host; <c>busy</c>: this host is at work on the volume;
-/// <c>elsewhere</c>: another host has it; <c>unknown</c>: its record cannot be read.
+/// <c>elsewhere</c>: another host has it; <c>lost</c>: it was open here, and is another host's, or nobody's, now: whoever has it open here must close it; <c>unknown</c>: its record cannot be read.
 /// </param>
 /// <param name="Owner">Host and process that hold it.</param>
 /// <param name="Address">The instance of a blocker that writes under it.</param>

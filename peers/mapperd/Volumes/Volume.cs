@@ -36,6 +36,8 @@ internal sealed class Volume(string name, IReactor reactor)
     internal bool IsLocked => LockUsers > 0;
     /// <summary>Operations, and the OPEN for writing, that need the lock.</summary>
     internal int LockUsers { get; set; }
+    /// <summary>Rises when the lock is lost: who began to use it before has no share in it when it is taken again.</summary>
+    internal int LockTerm { get; set; }
     /// <summary>Opened for writing by vlmcd.</summary>
     internal bool IsOpen { get; set; }
     /// <summary>Whose lock this host has; known also while the rest is not.</summary>

@@ -149,7 +149,8 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     internal Task LetGoAsync(ulong id) => OneAtATimeAsync(id, async held =>
     {
         if (held.Holds > 0) held.Holds--;
-        if (held is { Holds: 0, ByVolume: false }) await GiveBackAsync(meta.Flow, id);
+        // A predecessor's user may have the volume open, and nobody has asked this process for it yet.
+        if (held is { Holds: 0, ByVolume: false } && !IsMarkedOpen(id)) await GiveBackAsync(meta.Flow, id);
         return true;
     });
 
@@ -244,6 +245,13 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
     /// <summary>True if this segment had the volume open for writing when mapperd, or its predecessor, was last heard of.</summary>
     internal unsafe bool IsMarkedOpen(uint flow, ulong id) =>
         flow != 0 && context.Segment.FlowAt(flow) is var entry && entry != null && entry->LockId == id && entry->LockEpoch != 0 && entry->OpenBy is not (0 or FlowEntry.Lost);
+
+    private bool IsMarkedOpen(ulong id)
+    {
+        for (uint flow = 1; flow < context.Segment.FlowCount; flow++)
+            if (IsMarkedOpen(flow, id)) return true;
+        return false;
+    }
 
     /// <summary>Notes who has it open, so that a successor goes on with that.</summary>
     internal void MarkOpen(Volume volume, int port) => Mark(volume.Flow, (uint)port + 1);

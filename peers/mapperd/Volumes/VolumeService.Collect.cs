@@ -136,9 +136,10 @@ internal sealed partial class VolumeService
     {
         var volume = await Table.EnterAsync(name);
         bool isLocked = false;
+        int term = 0;
         try
         {
-            await LockAsync(volume);
+            term = await LockAsync(volume);
             isLocked = true;
         }
         catch (ErrnoException other) when (other.Errno is Errno.EBUSY or Errno.ENOENT or Errno.ESTALE or Errno.EAGAIN)
@@ -158,7 +159,7 @@ internal sealed partial class VolumeService
         finally
         {
             await volume.Gate.EnterAsync();
-            await UnlockAsync(volume, orThrow: false);
+            await UnlockAsync(volume, orThrow: false, term);
             Table.Leave(volume);
         }
 

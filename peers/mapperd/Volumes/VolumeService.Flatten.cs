@@ -11,14 +11,26 @@ internal sealed partial class VolumeService
     /// <summary>Objects that flatten has looked at, and how many there are, by volume.</summary>
     internal Dictionary<string, (ulong Done, ulong Of)> Progress { get; } = new(StringComparer.Ordinal);
 
-    /// <exception cref="ErrnoException">EBUSY: it has snapshots, which need the other volume too.</exception>
+    /// <summary>Names of volumes whose flattening is to end before it is done.</summary>
+    private readonly HashSet<string> _endingFlattens = new(StringComparer.Ordinal);
+
+    /// <summary>Ends the flattening of a volume, if one goes on: it is refused with ECANCELED, and what was copied stays.</summary>
+    internal void EndFlatten(string name)
+    {
+        if (Progress.ContainsKey(name)) _endingFlattens.Add(name);
+    }
+
+    /// <exception cref="ErrnoException">EBUSY: it has snapshots, which need the other volume too. ECANCELED: it was ended.</exception>
     internal async Task<VolumeRoot> FlattenAsync(string name)
     {
         var volume = await Table.EnterAsync(name);
         bool isLocked = false;
+        int term = 0;
+        ulong layer = 0;
         try
         {
-            await LockPatientlyAsync(volume);
+            term = await LockPatientlyAsync(volume);
+            layer = volume.Root!.Layer;
             isLocked = true;
         }
         finally
@@ -46,6 +58,8 @@ internal sealed partial class VolumeService
             if (volume.Root is { BaseVolume: 0 }) await ListAsync(volume.Root);
             if (volume.Root is not { BaseVolume: not 0 } root) return volume.Root ?? throw new ErrnoException(Errno.EAGAIN, $"volume {name}: its state is not known; do it again");
             if (volume.Snapshots.Any()) throw new ErrnoException(Errno.EBUSY, $"volume {name}: a snapshot was made meanwhile; delete it and do it again");
+            // Another layer: it was rolled back, to a snapshot that is gone again, say, and may share anew what had been copied.
+            if (root.Layer != layer || term != volume.LockTerm) throw new ErrnoException(Errno.EAGAIN, $"volume {name} was changed as a whole meanwhile; what was copied stays, do it again");
             await _store.CommitAsync(volume, root with { BaseVolume = 0, BaseSnapshot = 0 });
             await ListAsync(volume.Root!);
             if (root.BaseVolume != 0) await PurgeBaseAsync(root.BaseVolume);
@@ -53,7 +67,7 @@ internal sealed partial class VolumeService
         }
         finally
         {
-            await UnlockAsync(volume, orThrow: false);
+            await UnlockAsync(volume, orThrow: false, term);
             Table.Leave(volume);
         }
     }
@@ -67,14 +81,17 @@ internal sealed partial class VolumeService
         var from = (await BaseOfAsync(root))!;
         ulong objects = Math.Min(MapGeometry.ObjectsFor(root.Size, root.ObjectSize), (ulong)from.Directory.Chunks * MapGeometry.ChunkEntries), next = 0;
         int error = 0;
+        Progress[volume.Name] = (0, objects);
         await Task.WhenAll(Enumerable.Range(0, _options.FanOut).Select(_ => WorkAsync()));
         Progress.Remove(volume.Name);
+        if (_endingFlattens.Remove(volume.Name) && error == 0 && next < objects)
+            throw new ErrnoException(Errno.ECANCELED, $"volume {volume.Name}: its flattening was ended at object {next} of {objects}; it still shares with the volume that it was cloned from, what was copied stays");
         if (error == 0 && IsStopping) error = Errno.ESHUTDOWN;
         if (error != 0) throw new ErrnoException(error, $"volume {volume.Name} still shares with the volume that it was cloned from: {Errno.Describe(error)}; what was copied stays, do it again");
 
         async Task WorkAsync()
         {
-            while (error == 0 && next < objects && !IsStopping)
+            while (error == 0 && next < objects && !IsStopping && !_endingFlattens.Contains(volume.Name))
             {
                 ulong index = next++;
                 Progress[volume.Name] = (index, objects);

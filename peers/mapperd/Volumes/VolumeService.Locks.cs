@@ -56,13 +56,14 @@ internal sealed partial class VolumeService
     internal async Task<LockInfo> LockOfAsync(string name, ulong id)
     {
         var record = await _locks.ReadAsync(id);
-        if (Table.Find(name) is not { IsLocked: true } volume)
-        {
-            uint flow = Xseg.Tables.FlowTable.Find(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name));
-            // Opened before this mapperd began.
-            return record.State == "busy" && flow != 0 && _locks.IsMarkedOpen(flow, id) ? record with { State = "open" } : record;
-        }
-
+        uint flow = Xseg.Tables.FlowTable.Find(_context.Segment, System.Text.Encoding.ASCII.GetBytes(name));
+        var volume = Table.Find(name) is { IsLocked: true } locked && locked.LockedId == id ? locked : null;
+        bool isOurs = record.State == "busy" && (volume == null || record.Epoch == volume.Root?.Epoch);
+        // What the store says counts: the next renewal finds it, too.
+        if (record.State != "unknown" && !isOurs && (volume is { IsOpen: true } || _locks.IsMarkedOpen(flow, id) || Xseg.Tables.FlowTable.IsLost(_context.Segment, flow)))
+            return record with { State = "lost" };
+        // Opened before this mapperd began.
+        if (volume == null) return isOurs && _locks.IsMarkedOpen(flow, id) ? record with { State = "open" } : record;
         return record with { State = volume.IsOpen ? "open" : volume.IsKept ? "kept" : "busy", Kept = volume.IsKept };
     }
 

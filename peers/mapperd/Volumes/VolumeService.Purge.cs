@@ -92,9 +92,10 @@ internal sealed partial class VolumeService
         SnapshotRecord victim;
         var volume = await Table.EnterAsync(name);
         bool goesOn = false;
+        int term;
         try
         {
-            await LockAsync(volume);
+            term = await LockAsync(volume);
             try
             {
                 if (await NextVictimAsync(volume) is not { } next) return null;
@@ -130,12 +131,14 @@ internal sealed partial class VolumeService
             await volume.Gate.EnterAsync();
             try
             {
+                // Under another term another host may have changed what it was compared with.
+                isDone &= term == volume.LockTerm;
                 if (isDone) await RemoveAsync(volume, victim);
             }
             finally
             {
                 (volume.IsPurging, volume.PurgeVictim) = (false, 0);
-                await UnlockAsync(volume, orThrow: false);
+                await UnlockAsync(volume, orThrow: false, term);
                 Table.Leave(volume);
             }
         }

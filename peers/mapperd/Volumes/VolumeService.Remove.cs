@@ -24,6 +24,8 @@ internal sealed partial class VolumeService
     /// </summary>
     internal async Task DeleteAsync(string name, bool snapshots, bool isForNobody)
     {
+        // Nobody needs it to be independent any more.
+        EndFlatten(name);
         var volume = await EnterAloneAsync(name, isForNobody);
         try
         {
@@ -204,6 +206,7 @@ internal sealed partial class VolumeService
         _locks.Leave(volume, volume.LockedId);
         (volume.IsKept, volume.IsOpen) = (false, false);
         volume.LockUsers = 0;
+        volume.LockTerm++;
         _store.Unload(volume);
     }
 }

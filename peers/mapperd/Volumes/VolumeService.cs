@@ -6,6 +6,7 @@ using Archipelago.Runtime;
 using Archipelago.Runtime.Routing;
 using Archipelago.Runtime.Scheduling;
 using Archipelago.Xseg;
+using Archipelago.Xseg.Tables;
 using Microsoft.Extensions.Logging;
 
 namespace Archipelago.Mapperd.Volumes;
@@ -52,7 +53,7 @@ internal sealed partial class VolumeService
         {
             if (!volume.IsOpen || !volume.IsLoaded)
             {
-                _locks.ForgetLoss(Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes));
+                ForgetLoss(volume, opener);
                 if (isPatient) await LockPatientlyAsync(volume);
                 else await LockAsync(volume);
                 // As a predecessor's user had it open, it has the lock for that already.
@@ -73,14 +74,21 @@ internal sealed partial class VolumeService
         }
     }
 
+    /// <summary>Whoever opens a volume that was lost here begins anew; but as long as others who had it then have not closed it, they would write to it again.</summary>
+    private void ForgetLoss(Volume volume, int opener)
+    {
+        uint flow = FlowTable.Find(_context.Segment, volume.NameBytes);
+        if (!FlowUse.HasOthers(_context.Segment, flow, opener)) _locks.ForgetLoss(flow);
+    }
+
     /// <summary>Ends an OPEN for writing: everything is stable, and the lock is given back.</summary>
     internal async Task CloseAsync(string name, bool isReplay = false)
     {
         var volume = await Table.EnterAsync(name);
         try
         {
-            if (!volume.IsOpen && await WasOpenAsync(volume)) await ResumeAsync(volume);
-            if (!volume.IsOpen) _locks.ForgetLoss(Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes));
+            if (!volume.IsOpen && await WasOpenAsync(volume)) await ResumeOrLoseAsync(volume);
+            if (!volume.IsOpen) _locks.ForgetLoss(FlowTable.Find(_context.Segment, volume.NameBytes));
             if (!volume.IsOpen && isReplay)
             {
                 // Cut off between its end and the lock's: nobody else gives that back.
@@ -137,6 +145,20 @@ internal sealed partial class VolumeService
         if (volume.IsOpen) volume.LockUsers--;
         volume.IsOpen = true;
         StartPurge(volume);
+    }
+
+    /// <summary>The same for its end. If another host has taken it since, as from the dead, that is the end of it here.</summary>
+    private async ValueTask ResumeOrLoseAsync(Volume volume)
+    {
+        try
+        {
+            await ResumeAsync(volume);
+        }
+        catch (ErrnoException busy) when (busy.Errno == Errno.EBUSY)
+        {
+            TellLoss(volume.Name);
+            await _locks.LoseAsync(volume.Name, FlowTable.Find(_context.Segment, volume.NameBytes));
+        }
     }
 
     /// <summary>Root, snapshots and map as they are: in memory where this host has the lock, else read now.</summary>
@@ -198,14 +220,13 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>A purge of another host gives the lock back every few seconds.</summary>
-    private async ValueTask LockPatientlyAsync(Volume volume)
+    private async ValueTask<int> LockPatientlyAsync(Volume volume)
     {
         for (int tries = 0; ; tries++)
         {
             try
             {
-                await LockAsync(volume);
-                return;
+                return await LockAsync(volume);
             }
             catch (ErrnoException busy) when (busy.Errno == Errno.EBUSY && tries < 30 && !IsStopping)
             {
@@ -214,10 +235,12 @@ internal sealed partial class VolumeService
         }
     }
 
-    private async ValueTask LockAsync(Volume volume)
+    /// <summary>One more user of the lock; the term under which it is, for who gives it back when it may have been lost meanwhile.</summary>
+    private async ValueTask<int> LockAsync(Volume volume)
     {
         if (!volume.IsLocked || !volume.IsLoaded) await ReloadAsync(volume);
         volume.LockUsers++;
+        return volume.LockTerm;
     }
 
     /// <summary>Takes the lock, or keeps it, and reads everything anew.</summary>
@@ -251,7 +274,7 @@ internal sealed partial class VolumeService
             throw VolumeStore.NoVolume(volume.Name);
         }
 
-        bool wasOpen = _locks.IsMarkedOpen(Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes), id);
+        bool wasOpen = _locks.IsMarkedOpen(FlowTable.Find(_context.Segment, volume.NameBytes), id);
         ulong epoch = await _locks.AcquireAsync(volume, id);
         try
         {
@@ -277,8 +300,10 @@ internal sealed partial class VolumeService
         }
     }
 
-    private async ValueTask UnlockAsync(Volume volume, bool orThrow)
+    private async ValueTask UnlockAsync(Volume volume, bool orThrow, int? term = null)
     {
+        // Lost meanwhile: it is nobody's, or that of who has taken it since.
+        if (term is { } its && its != volume.LockTerm) return;
         if (volume.LockUsers > 1)
         {
             volume.LockUsers--;
@@ -305,7 +330,7 @@ internal sealed partial class VolumeService
 
     private async ValueTask<bool> WasOpenAsync(Volume volume)
     {
-        uint flow = Xseg.Tables.FlowTable.Find(_context.Segment, volume.NameBytes);
+        uint flow = FlowTable.Find(_context.Segment, volume.NameBytes);
         return flow != 0 && await _store.ResolveAsync(volume.Name) is var id and not 0 && _locks.IsMarkedOpen(flow, id);
     }
 

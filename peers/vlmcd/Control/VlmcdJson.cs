@@ -24,7 +24,11 @@ public sealed record VolumeCreate(string? Name, ulong Size, int? ObjectSize = nu
 /// <param name="Open">Open it without a gateway, <c>write</c>, <c>read</c> or <c>standby</c> (where another host has it: to be taken over with the first change), until it is closed or vlmcd ends.</param>
 /// <param name="Close">End such an open, or what a vlmcd that died has left open.</param>
 public sealed record VolumeChange(
-    ulong? Size = null, string? Name = null, string? Snapshot = null, string? Rollback = null, bool Flatten = false, string? Open = null, bool Close = false);
+    ulong? Size = null, string? Name = null, string? Snapshot = null, string? Rollback = null, bool Flatten = false, string? Open = null, bool Close = false)
+{
+    /// <summary>How many things it asks for.</summary>
+    internal int Asked => new[] { Size != null, Name != null, Snapshot != null, Rollback != null, Flatten, Open != null, Close }.Count(asked => asked);
+}
 
 /// <summary>A volume or snapshot that gateways of this host have open.</summary>
 /// <param name="Name">Name.</param>

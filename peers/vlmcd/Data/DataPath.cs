@@ -91,11 +91,12 @@ internal sealed partial class DataPath(PeerContext context, Route blocks, VlmcdO
     }
 
     /// <summary>
-    /// Not 0: who only reads found nothing where the map says that an object of this layer is, or may be. Another host may have removed it since the map was
-    /// read: only the map as it is now tells whether zeros, or an error, are the truth.
+    /// Not 0: a READ found nothing where the map says that an object of this layer is, or may be. Unless the layer is the reader's own, it may have been removed since the
+    /// map was read, by another host, or behind a FLATTEN: only the map as it is now tells whether zeros, or an error, are the truth.
     /// </summary>
     private static ulong MissingLayer(XsegOp op, Volume volume, in Request child, int status) =>
-        op == XsegOp.Read && volume.IsReadOnly && (status == Errno.EIO || (status == 0 && (child.Reply & ReplyFlags.Missing) != 0)) && LayerName.TryParse(child.Target, out _, out ulong layer, out _)
+        op == XsegOp.Read && (status == Errno.EIO || (status == 0 && (child.Reply & ReplyFlags.Missing) != 0)) && LayerName.TryParse(child.Target, out _, out ulong layer, out _)
+        && (volume.IsReadOnly || volume.Map.MayMove(layer))
             ? layer
             : 0;
 

@@ -89,7 +89,7 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
             status = Find(volume, index, out byte[]? name, out var flags);
             if (name == null) return status;
             status = (await io.RunAsync(XsegOp.Info, volume.Flow, name, flags: flags)).Status;
-            if (status != Errno.ENOENT || !volume.IsReadOnly || !LayerName.TryParse(name, out _, out ulong layer, out _)) return status;
+            if (status != Errno.ENOENT || !LayerName.TryParse(name, out _, out ulong layer, out _) || !(volume.IsReadOnly || volume.Map.MayMove(layer))) return status;
             int confirmed = await volume.Map.ConfirmHoleAsync(index, layer);
             if (confirmed != Errno.EAGAIN) return confirmed == 0 ? Errno.ENOENT : confirmed;
         }

@@ -59,7 +59,12 @@ internal sealed class ChunkMap : IObjectMap
         {
             if (this[at] == entry) return;
             if (_entries == null) Array.Fill(_entries = new MapEntry[MapGeometry.ChunkEntries], _same);
-            if (_entries[at].Layer != entry.Layer) Hash(at) = default;
+            if (_entries[at].Layer != entry.Layer)
+            {
+                Hash(at) = default;
+                if (_holes is { } holes) holes[(int)at] = false;
+            }
+
             _entries[at] = entry;
         }
     }
@@ -151,8 +156,9 @@ internal sealed class ChunkMap : IObjectMap
 
     public async ValueTask<int> ConfirmHoleAsync(ulong index, ulong layer)
     {
-        // Who writes here has the lock, and is told before anything is removed.
-        if ((_flags & RequestFlags.ReadOnly) == 0) return 0;
+        // What is written to has the lock: nobody else removes what is its own.
+        bool writes = (_flags & RequestFlags.ReadOnly) == 0;
+        if (writes && layer == _own) return 0;
         var bytes = new byte[8];
         var chunks = _chunks;
         var (status, _) = await _maps.ReadAsync(_volume, index * 8, bytes, _flags);
@@ -162,17 +168,22 @@ internal sealed class ChunkMap : IObjectMap
         var entry = new MapEntry(BinaryPrimitives.ReadUInt64LittleEndian(bytes));
         uint chunk = (uint)(index / MapGeometry.ChunkEntries), at = (uint)(index % MapGeometry.ChunkEntries);
         if (!ReferenceEquals(chunks, _chunks) || chunk >= (uint)chunks.Length || chunks[chunk] is not { } known) return Errno.EAGAIN;
+        // A write has made it our own meanwhile: what was answered is older.
+        if (writes && known[at].Layer != layer) return Errno.EAGAIN;
         if (entry.Layer != layer)
         {
-            // A snapshot's map never changes: this is another one.
-            if (!_isView) return Errno.ESTALE;
+            // A snapshot's map never changes: this is another one. That of a volume that is written to does, by a FLATTEN, of which this peer is told behind its end.
+            if (!_isView && !writes) return Errno.ESTALE;
             known.Set(at, entry);
             return Errno.EAGAIN;
         }
 
-        if (!_isView) known.SetHole(at);
+        // What must exist and does not is lost, and no hole.
+        if (!_isView && !entry.IsPresent) known.SetHole(at);
         return 0;
     }
+
+    public bool MayMove(ulong layer) => layer != _own && (_flags & RequestFlags.ReadOnly) == 0;
 
     public void BeginRead(ulong index) => _chunks[index / MapGeometry.ChunkEntries]!.Readers((uint)(index % MapGeometry.ChunkEntries))++;
 

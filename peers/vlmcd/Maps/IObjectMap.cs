@@ -62,11 +62,14 @@ public interface IObjectMap
 
     /// <summary>
     /// An object that the map had named was not there. 0: it is a hole, for the map, read again since, still names it; EAGAIN: the map names another one by now; or a
-    /// positive errno: nobody knows what was there. For who only reads, as others may remove what he reads.
+    /// positive errno: nobody knows what was there. For who only reads, as others may remove what he reads, and for objects that may move.
     /// </summary>
     /// <param name="index">The part of the volume.</param>
     /// <param name="layer">Layer of the object that was not there.</param>
     ValueTask<int> ConfirmHoleAsync(ulong index, ulong layer) => new(0);
+
+    /// <summary>True if objects of a layer may move to the own one, and be deleted, without this map being told at once.</summary>
+    bool MayMove(ulong layer) => false;
 
     /// <summary>A READ of an object that may move is about to be sent: the object stays where it is until <see cref="EndRead"/>.</summary>
     void BeginRead(ulong index)

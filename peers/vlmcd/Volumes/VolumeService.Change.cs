@@ -23,6 +23,7 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(new VolumeKey(name, false));
         try
         {
+            await ForgetUnusedLossAsync(volume);
             // Most of it goes while I/O goes on: the pause is short.
             if (volume.IsLoaded) await FlushOrThrowAsync(volume, "no snapshot was made");
             return await HeldAsync(volume, isKnown: true, async () =>
@@ -43,6 +44,7 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(new VolumeKey(name, false));
         try
         {
+            await ForgetUnusedLossAsync(volume);
             if (volume.IsLoaded && size >= volume.Size)
             {
                 var grown = await _maps.RunAsync(XsegOp.Truncate, name, identity, length: size);
@@ -70,6 +72,7 @@ internal sealed partial class VolumeService
         try
         {
             if (volume.Openers.Total + ReadersOf(op, name) is var openers and > 0) throw new ErrnoException(Errno.EBUSY, $"{(name.Snapshot == null ? "volume" : "snapshot")} {name} is open ({openers} {(openers == 1 ? "opener" : "openers")} on this host); close it first: end its clients, and by `archipelago volume close {name}` what `volume open` has begun");
+            await ForgetUnusedLossAsync(volume);
             await volume.HoldAsync();
             try
             {
@@ -114,10 +117,35 @@ internal sealed partial class VolumeService
         : Table.All.Where(other => other.IsReadOnly && other.Key.Name.Volume == name.Volume && (other.Key.Name.Snapshot == null || op is XsegOp.Delete or XsegOp.Rename))
             .Sum(other => other.Openers.Total);
 
+    /// <summary>Clones that are being made independent: as often as they are.</summary>
+    private readonly List<VolumeName> _flattening = [];
+
+    /// <summary>Ends the flattening of a clone: what was copied stays, and who has asked for it is told ECANCELED.</summary>
+    internal async ValueTask EndFlattenAsync(VolumeName name)
+    {
+        if (_flattening.Contains(name)) await _maps.RunAsync(XsegOp.Flatten, name, NewIdentity(), flags: RequestFlags.Force);
+    }
+
+    /// <summary>The same of all: each may take hours.</summary>
+    internal async ValueTask EndFlattensAsync()
+    {
+        foreach (var name in _flattening.Distinct().ToArray()) await EndFlattenAsync(name);
+    }
+
     /// <summary>Independence of a clone. I/O goes on; at the end the map is read anew, for the objects that it shared may be deleted then.</summary>
     internal async Task<OpenAnswer> FlattenAsync(VolumeName name, UInt128 identity)
     {
-        var answer = await _maps.RunAsync(XsegOp.Flatten, name, identity);
+        OpenAnswer answer;
+        _flattening.Add(name);
+        try
+        {
+            answer = await _maps.RunAsync(XsegOp.Flatten, name, identity);
+        }
+        finally
+        {
+            _flattening.Remove(name);
+        }
+
         var volume = await Table.EnterAsync(new VolumeKey(name, false));
         try
         {
@@ -132,6 +160,7 @@ internal sealed partial class VolumeService
     /// <summary>Under the gate. After a failure nobody knows what the volume is: it is opened again by the next request.</summary>
     private async ValueTask<OpenAnswer> HeldAsync(Volume volume, bool isKnown, Func<Task<OpenAnswer>> change)
     {
+        if (volume.IsStandby) throw StandsBy(volume);
         await volume.HoldAsync();
         bool isDone = false;
         try

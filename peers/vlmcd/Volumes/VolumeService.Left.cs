@@ -35,6 +35,24 @@ internal sealed partial class VolumeService
         }
     }
 
+    /// <summary>
+    /// Under the gate. That a volume was lost to another host is kept for those who had it open; when nobody has any more, as they died before, it stands in nobody's way.
+    /// </summary>
+    private async ValueTask ForgetUnusedLossAsync(Volume volume)
+    {
+        uint flow = FlowTable.Find(_context.Segment, volume.NameBytes);
+        if (volume.IsReadOnly || flow == 0 || !IsLost(flow) || volume.Openers.Total > 0 || FlowUse.HasOthers(_context.Segment, flow, _context.Port.Number)) return;
+        try
+        {
+            if (volume.IsLoaded) await EndAsync(volume);
+            else await _maps.RunAsync(Xseg.XsegOp.Close, volume.Key.Name, NewIdentity());
+        }
+        catch (ErrnoException told) when (told.Errno == Errno.ESTALE)
+        {
+            // That is what is known already.
+        }
+    }
+
     private unsafe bool IsLeft(uint flow) =>
         _context.Segment.FlowAt(flow) is var entry && entry != null && entry->Namespace == FlowSpace.Data && entry->OpenBy == _context.Port.Number + 1
         && !FlowUse.HasOthers(_context.Segment, flow, _context.Port.Number);

@@ -51,6 +51,8 @@ internal sealed partial class VolumeService
         {
             bool first = volume.Openers.Total == 0;
             if (volume is { IsLoaded: true, IsReadOnly: false } && IsLost(volume.Flow)) await EndLossAsync(volume, first);
+            // An operator who means it says so; a gateway of this host is what it stands by for.
+            if (volume.IsStandby && !standby && issuer == _context.Port.Number) throw StandsBy(volume);
             await LoadAsync(volume, standby);
             // A new user has not shown yet that it flushes; one beside it has no say in that.
             if (first) ResetFlushed(volume.Flow);
@@ -79,6 +81,9 @@ internal sealed partial class VolumeService
         }
     }
 
+    private static ErrnoException StandsBy(Volume volume) => new(
+        Errno.EBUSY, $"volume {volume.Name} is open on another host, and stands by here: do it there, or end that host's users first");
+
     private bool IsLost(uint flow) => FlowTable.IsLost(_context.Segment, flow);
 
     /// <summary>
@@ -92,6 +97,9 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(key);
         try
         {
+            // Who had it when it was lost must open it anew, also when this process has forgotten it since.
+            if (!volume.IsLoaded && !key.IsReadOnly && IsLost(flow))
+                throw new ErrnoException(Errno.ESTALE, $"volume {name}: another host has taken it over while it was open here; close it and open it again");
             await LoadAsync(volume, standby: !key.IsReadOnly && StoodBy(flow));
             if (volume.Flow != flow) throw new ErrnoException(Errno.EINVAL, $"volume {name}: the request's flow {flow} is not the volume's, {volume.Flow}; OPEN it first");
             volume.Openers.Seen(issuer);
@@ -112,13 +120,17 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(key);
         try
         {
-            // After a restart of vlmcd the volume may not be loaded: what was written is flushed all the same.
-            await LoadAsync(volume);
+            // After a restart of vlmcd the volume may not be loaded: what was written is flushed all the same, unless it was lost.
+            flow = FlowTable.Find(_context.Segment, volume.NameBytes);
+            bool wasLost = !volume.IsLoaded && !key.IsReadOnly && IsLost(flow);
+            if (!wasLost) await LoadAsync(volume);
             volume.Openers.Remove(issuer);
             // What this peer itself has open it leaves with the volume.
-            if (volume.Openers.Of(issuer) == 0 && issuer != _context.Port.Number) FlowUse.Leave(_context.Segment, volume.Flow, issuer);
+            if (volume.Openers.Of(issuer) == 0 && issuer != _context.Port.Number) FlowUse.Leave(_context.Segment, wasLost ? flow : volume.Flow, issuer);
             if (volume.Openers.Total > 0) return;
-            await EndAsync(volume);
+            if (!wasLost) await EndAsync(volume);
+            // The last of those who had it then: from here on it may be opened anew.
+            else if (!FlowUse.HasOthers(_context.Segment, flow, _context.Port.Number)) await _maps.RunAsync(XsegOp.Close, name, NewIdentity());
         }
         finally
         {
@@ -137,7 +149,21 @@ internal sealed partial class VolumeService
         else if (found.Sum(v => v.Openers.Total) is var openers and > 0)
             throw new ErrnoException(Errno.EBUSY, $"{name} is open for {openers} {(openers == 1 ? "client" : "clients")} of gateways and not by `volume open`; it is closed when they go");
         else if (name.Snapshot != null) throw new ErrnoException(Errno.EINVAL, $"{name} is not open here");
-        else await _maps.RunAsync(XsegOp.Close, name, NewIdentity());
+        else await CloseLostAsync(name);
+    }
+
+    /// <summary>Of what is not loaded here: what a predecessor had open, or that it was lost since.</summary>
+    private async ValueTask CloseLostAsync(VolumeName name)
+    {
+        bool wasLost = IsLost(FlowTable.Find(_context.Segment, Encoding.ASCII.GetBytes(name.Volume)));
+        try
+        {
+            await _maps.RunAsync(XsegOp.Close, name, NewIdentity());
+        }
+        catch (ErrnoException lost) when (lost.Errno == Errno.ESTALE && wasLost)
+        {
+            _context.Log.LogWarning("volume {Volume}: it was lost to another host, and is closed here now", name);
+        }
     }
 
     /// <summary>Who has lost a volume to another host was told so by each change and flush since: closing it is all that is left.</summary>

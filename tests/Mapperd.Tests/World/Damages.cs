@@ -1,3 +1,5 @@
+using System.Text;
+using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Runtime.Hosting;
 using Archipelago.Xseg;
@@ -56,6 +58,20 @@ internal static class Damages
         damage(bytes);
         Crc32C.Seal(bytes);
     };
+
+    /// <summary>What another host does that opens a volume, for a minute.</summary>
+    internal static void LockElsewhere(Rig rig, ulong id) => Assert.Equal(0, AskElsewhere(rig, XsegOp.Acquire, id));
+
+    /// <summary>It closes the volume again.</summary>
+    internal static void UnlockElsewhere(Rig rig, ulong id) => Assert.Equal(0, AskElsewhere(rig, XsegOp.Release, id));
+
+    private static int AskElsewhere(Rig rig, XsegOp op, ulong id) => rig.ClientNode.Run(async () =>
+    {
+        var cookie = new byte[64];
+        cookie[0] = 7;
+        var io = new ObjectIo(rig.Client.Context, rig.Client.Context.OpenRoute("blocks"), 0);
+        return (await io.RunAsync(op, 0, Encoding.ASCII.GetBytes($"l.{id:x16}"), 0, 60_000_000_000, RequestFlags.NoSync, "other host"u8.ToArray(), cookie)).Status;
+    });
 
     internal static ErrnoException Refusal(Action action)
     {

@@ -40,6 +40,7 @@ internal static class VolumeInfoView
             "open" => state.Kept ? "this host has it open, and keeps it (`volume lock`)" : "this host has it open",
             "kept" => "kept by this host (`volume lock`)",
             "busy" => "this host is at work on it",
+            "lost" => $"LOST while it was open here: what is written to it here fails with ESTALE, close it; now {(state.Owner is null ? "nobody has it" : "it is open on another host")}",
             _ => "another host has it",
         }) + (state.Owner is { } owner ? $": {owner}" : "") + (state.Since is { } since ? $", since {Time(since)}" : "") + (state.Renewed is { } renewed ? $", last sign of life {Time(renewed)}" : "")
             + (state.LeaseSeconds is { } lease ? $", lease {Invocation.Number(lease, "0.#")} s" : "") + (state.Epoch is { } epoch ? $", epoch {epoch}" : ""),
