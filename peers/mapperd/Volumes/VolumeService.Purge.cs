@@ -77,12 +77,15 @@ internal sealed partial class VolumeService
         Purges--;
     }
 
-    /// <summary>True when a lock has been another host's for so long that it is alive: of a dead one it would have been broken.</summary>
+    /// <summary>
+    /// True when a lock has been another host's for so long that it is alive: of a dead one it would have been broken, also if the blocker, which watches it, had to begin
+    /// again in between.
+    /// </summary>
     private bool IsOfTheLiving(ref long busySince)
     {
         long now = _context.Reactor.Now;
         if (busySince == 0) busySince = now;
-        return now - busySince > 2 * _options.Lease.Ticks * 100;
+        return now - busySince > 4 * _options.Lease.Ticks * 100;
     }
 
     /// <summary>Removes one snapshot, or goes on with it for a while; how long to rest then. Null: nothing is left that can be removed now.</summary>

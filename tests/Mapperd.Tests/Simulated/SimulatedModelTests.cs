@@ -23,7 +23,7 @@ public class SimulatedModelTests(ITestOutputHelper output)
     public void What_was_flushed_survives_a_loss_of_power() => Run(6, new StormKind("power") { HostsDie = true });
 
     [Fact]
-    public void What_was_flushed_survives_a_loss_of_power_over_a_cache() => Run(6, new StormKind("powercached") { HostsDie = true, HasCache = true, Kills = true });
+    public void What_was_flushed_survives_a_loss_of_power_over_a_cache() => Run(6, new StormKind("powercached") { HostsDie = true, HasCache = true, Kills = true }, 105);
 
     [Fact]
     public void What_was_flushed_survives_a_store_that_loses_the_rest() => Run(8, new StormKind("storelost") { StoreLoses = true });
