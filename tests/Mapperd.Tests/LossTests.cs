@@ -109,7 +109,7 @@ public class LossTests
         Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Release, $"l.{id:x16}", flags: RequestFlags.Force)).Status);
         LockElsewhere(rig, id);
         rig.Kill(mapperd: true, vlmcd: true);
-        rig.UntilIdle();
+        rig.VlmcdNode.Until(() => !Xseg.Tables.FlowUse.IsUsed(rig.Segment, flow), "what is left open is not closed");
         Assert.Equal("elsewhere", rig.MapperdNode.Run(() => rig.Mapperd.Volumes.LockOfAsync("disk", id)).State);
         UnlockElsewhere(rig, id);
         world.Open.Clear();
