@@ -70,7 +70,7 @@ internal sealed partial class VolumeService
         await Task.WhenAll(Enumerable.Range(0, _options.FanOut).Select(_ => WorkAsync()));
         Progress.Remove(volume.Name);
         if (error == 0 && IsStopping) error = Errno.ESHUTDOWN;
-        if (error != 0) throw new ErrnoException(error, $"volume {volume.Name} still shares with the volume that it was cloned from: {Errno.Describe(error)}; what was copied stays, do it again");
+        if (error != 0) throw new ErrnoException(error, $"volume {volume.Name} still shares with the volume that it was cloned from: {Errno.Describe(error)}; what was copied stays, do it again{(error == Errno.EIO ? $" (if that does not help, `archipelago volume fsck {volume.Name}` shows what is damaged)" : "")}");
 
         async Task WorkAsync()
         {
