@@ -18,7 +18,11 @@ public sealed class LockObservations
     public static ulong Margin(ulong lease) => lease / 8 + 100_000_000;
 
     /// <summary>Looks at a lock that another holds; true once its holder has not renewed it for its whole lease and the margin.</summary>
-    public bool IsExpired(byte[] name, LockRecord found, long now)
+    /// <param name="name">The lock.</param>
+    /// <param name="found">What its record says.</param>
+    /// <param name="before">Time before the record was read: so long at least it has not been renewed.</param>
+    /// <param name="after">Time after it was read. However long that took: a renewal that is seen for the first time may be as young as this.</param>
+    public bool IsExpired(byte[] name, LockRecord found, long before, long after)
     {
         if (found.Lease == 0) return false;
         string key = Convert.ToHexString(name);
@@ -26,11 +30,11 @@ public sealed class LockObservations
         {
             // Whoever fills this with names only delays himself and others.
             if (_seen.Count >= Most) _seen.Clear();
-            _seen[key] = new Seen(found.Epoch, found.Renewals, now);
+            _seen[key] = new Seen(found.Epoch, found.Renewals, after);
             return false;
         }
 
-        return (ulong)Math.Max(0, now - seen.Since) >= Math.Min(found.Lease, ulong.MaxValue / 4) + Margin(Math.Min(found.Lease, ulong.MaxValue / 4));
+        return (ulong)Math.Max(0, before - seen.Since) >= Math.Min(found.Lease, ulong.MaxValue / 4) + Margin(Math.Min(found.Lease, ulong.MaxValue / 4));
     }
 
     /// <summary>The lock is this host's, or free.</summary>

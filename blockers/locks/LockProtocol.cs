@@ -30,7 +30,7 @@ public sealed partial class LockProtocol(LockStore store, FlowLocks flows, ICloc
             if (found == null) return (status, 0);
             var record = found.Record;
             bool ours = record.Held && record.IsOf(ask.Cookie);
-            bool expired = record.Held && !ours && _seen.IsExpired(ask.Name, record, before);
+            bool expired = record.Held && !ours && _seen.IsExpired(ask.Name, record, before, clock.BoottimeNanoseconds);
             if (record.Held && !ours && !expired) return (Errno.EBUSY, 0);
             if (record.Fence.Length > 0)
             {

@@ -57,6 +57,34 @@ public sealed class LeaseTests : IDisposable
     }
 
     [Fact]
+    public void A_renewal_that_comes_while_a_watcher_reads_counts_in_full_however_slow_the_read_is()
+    {
+        _a.Acquire(Rig.Ask(Rig.Alice));
+        _b.BeforeRead = () =>
+        {
+            // The disk is busy, longer than the margin; just before the store reads for the watcher the holder's last renewal gets through.
+            _world.Pass(2 * LockObservations.Margin(Rig.Lease));
+            _a.Acquire(Rig.Ask(Rig.Alice));
+        };
+        Assert.Equal(Errno.EBUSY, _b.Acquire(Rig.Ask(Rig.Bob)).Status);
+        _world.Pass(Rig.Lease + LockObservations.Margin(Rig.Lease) - 1);
+        Assert.Equal(Errno.EBUSY, _b.Acquire(Rig.Ask(Rig.Bob)).Status);
+        _world.Pass(1);
+        Assert.Equal((0, 2ul), _b.Acquire(Rig.Ask(Rig.Bob)));
+    }
+
+    [Fact]
+    public void A_slow_read_makes_no_lease_older()
+    {
+        _a.Acquire(Rig.Ask(Rig.Alice));
+        Assert.Equal(Errno.EBUSY, _b.Acquire(Rig.Ask(Rig.Bob)).Status);
+        _world.Pass(Rig.Lease + LockObservations.Margin(Rig.Lease) - 1);
+        // The record may have been read at once, and its answer have taken so long.
+        _b.BeforeRead = () => _world.Pass(Rig.Lease);
+        Assert.Equal(Errno.EBUSY, _b.Acquire(Rig.Ask(Rig.Bob)).Status);
+    }
+
+    [Fact]
     public void A_lock_without_a_lease_is_broken_by_force_only()
     {
         _a.Acquire(Rig.Ask(Rig.Alice, lease: 0));
@@ -151,10 +179,10 @@ public sealed class LeaseTests : IDisposable
     public void What_is_watched_is_bounded()
     {
         var seen = new LockObservations();
-        for (int i = 0; i < 10_000; i++) Assert.False(seen.IsExpired(LockName.Of((ulong)i), new LockRecord { Held = true, Lease = 1 }, 0));
+        for (int i = 0; i < 10_000; i++) Assert.False(seen.IsExpired(LockName.Of((ulong)i), new LockRecord { Held = true, Lease = 1 }, 0, 0));
         Assert.InRange(seen.Count, 1, 4096);
-        Assert.False(seen.IsExpired([1], new LockRecord { Held = true, Lease = ulong.MaxValue }, long.MinValue));
-        Assert.False(seen.IsExpired([1], new LockRecord { Held = true, Lease = ulong.MaxValue }, long.MaxValue / 2));
+        Assert.False(seen.IsExpired([1], new LockRecord { Held = true, Lease = ulong.MaxValue }, long.MinValue, long.MinValue));
+        Assert.False(seen.IsExpired([1], new LockRecord { Held = true, Lease = ulong.MaxValue }, long.MaxValue / 2, long.MaxValue / 2));
     }
 
     private void Expire()

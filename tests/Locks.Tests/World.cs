@@ -52,6 +52,7 @@ internal sealed class FakeBlocker : LockStore, IDisposable
     internal int FenceStatus { get; set; }
     internal int Steps { get; private set; }
     internal List<uint> Drained { get; } = [];
+    internal Action? BeforeRead { get; set; }
     internal Action? BeforeSwap { get; set; }
 
     public override string? Address => _address;
@@ -74,6 +75,9 @@ internal sealed class FakeBlocker : LockStore, IDisposable
     public override ValueTask<int> ReadAsync(byte[] name, byte[] into)
     {
         Step();
+        var before = BeforeRead;
+        BeforeRead = null;
+        before?.Invoke();
         Array.Clear(into);
         if (_world.Objects.TryGetValue(Key(name), out byte[]? found)) found.CopyTo(into, 0);
         return new ValueTask<int>(0);

@@ -1,4 +1,5 @@
 using Archipelago.Mapperd.Format;
+using Archipelago.Maps;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
 using static Archipelago.Mapperd.Tests.Damages;
@@ -29,6 +30,72 @@ public class DamageTests
         Assert.Equal(world.State.Disks["disk"].Snapshots["s1"], rig.Read("disk@s1", view, 0, 130 * O).Data);
         // Nobody knows what the damaged part refers to.
         Assert.Equal(Errno.EUCLEAN, Refusal(() => world.Collect()).Errno);
+    }
+
+    [Fact]
+    public void The_map_of_a_volume_tells_what_is_whole_around_a_damaged_sector_and_of_that_sector_that_it_is_no_hole()
+    {
+        using var rig = new Rig();
+        var world = new World(rig);
+        world.Run(Op.Create("disk", 200 * O));
+        world.OpenForWriting("disk");
+        world.Run(Op.Write("disk", 30 * O, Bytes.Of(1, O)));
+        world.Run(Op.Snapshot("disk", "s1"));
+        world.Run(Op.Write("disk", 30 * O, Bytes.Of(2, 512)));
+        Damage(rig, Name(rig, 'm'), 512, bytes => bytes[100] ^= 1);
+        uint flow = world.Open["disk"];
+        Assert.Equal([(30, false), (1, true), (31, false), (62, true), (76, false)], Map(0, 200));
+        Assert.Equal([(62, true), (76, false)], Map(62, 138));
+        Assert.Equal(Errno.EIO, rig.Read("disk", flow, 62 * O, 512).Status);
+
+        (int Objects, bool IsData)[] Map(ulong first, ulong count)
+        {
+            var answer = rig.Do(XsegOp.MapRead, "disk", flow, first * O, count * O);
+            Assert.Equal(0, answer.Status);
+            return [.. answer.Data.Chunk(16).Select(entry => ((int)(BitConverter.ToUInt64(entry) / O), BitConverter.ToUInt32(entry, 8) == 0))];
+        }
+    }
+
+    [Fact]
+    public void A_rollback_to_a_snapshot_whose_directory_is_lost_is_refused_and_the_head_stays()
+    {
+        using var rig = new Rig();
+        var world = Shared(rig, 4);
+        world.Close("disk");
+        string directory = rig.MapperdNode.Run(async () =>
+        {
+            var disk = await rig.Mapperd.Volumes.LookAsync("disk");
+            return $"d.{disk.Root!.Id:x16}.{disk.Find("s1")!.Generation:x16}";
+        });
+        byte[] whole = Sector(rig, directory, 0);
+        foreach (bool isMissing in new[] { false, true })
+        {
+            if (isMissing) Lose(rig, directory);
+            else Alter(rig, directory, 0, bytes => bytes[100] ^= 1);
+            var refused = Refusal(() => rig.MapperdNode.Run(() => rig.Mapperd.Volumes.RollbackAsync("disk", "s1", 0)));
+            Assert.Equal(Errno.EIO, refused.Errno);
+            Assert.Contains($"{directory}, is {(isMissing ? "missing" : "damaged")}", refused.Message);
+        }
+
+        world.OpenForWriting("disk");
+        Assert.Equal(world.State.Disks["disk"].Data, rig.Read("disk", world.Open["disk"], 0, 4 * O).Data);
+        world.Close("disk");
+        Set(rig, directory, whole);
+        world.Run(Op.Rollback("disk", "s1"));
+    }
+
+    [Fact]
+    public void A_hash_over_an_object_that_is_lost_is_refused()
+    {
+        using var rig = new Rig();
+        var world = Shared(rig, 4);
+        world.Close("disk");
+        ulong layer = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync("disk")).Root!.Layer);
+        Lose(rig, $"o.{layer:x14}.{0:x10}");
+        var refused = Refusal(() => rig.MapperdNode.Run(() => rig.Mapperd.Volumes.HashAsync(new VolumeName("disk", null))));
+        Assert.Equal(Errno.EIO, refused.Errno);
+        Assert.Contains("fsck disk --objects", refused.Message);
+        Assert.Equal(0, rig.Do(XsegOp.Hash, "disk@s1").Status);
     }
 
     [Theory]

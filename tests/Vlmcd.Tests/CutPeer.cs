@@ -61,6 +61,7 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
         }
 
         if (Trace != null && changes) Trace.Add($"{request.Op} {Encoding.UTF8.GetString(request.Target)}");
+        if (Fail is { } fail && fail(request) is var errno and not 0) return new ValueTask<int>(errno);
         if (request.Op == XsegOp.Write && LieAboutWrites > 0) return Lie(request);
         if (Stop is { } stop && stop(request)) return StopOne(request);
         return request.Op is XsegOp.Acquire or XsegOp.Release ? Lock(request) : memd.HandleAsync(request);
@@ -68,6 +69,9 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
 
     /// <summary>Changes, as text, in their order.</summary>
     internal List<string>? Trace { get; set; }
+
+    /// <summary>Says with what a request fails; 0 for not at all.</summary>
+    internal Func<Request, int>? Fail { get; set; }
 
     /// <summary>Says of a request whether it is held until <see cref="Go"/>; it is carried out then.</summary>
     internal Func<Request, bool>? Stop { get; set; }

@@ -46,6 +46,38 @@ public sealed class FlowTests
     }
 
     [Fact]
+    public void What_stands_by_is_read_past_the_cache_until_it_is_opened_for_writing_whatever_is_changed_meanwhile()
+    {
+        using var rig = NewRig(flows: 64);
+        Use(rig, "disk", 1);
+        uint flow = Maps(XsegOp.Open, flags: RequestFlags.ReadOnly | RequestFlags.NoSync).Flow;
+        FollowsTheStore(2);
+        // The volume is nobody's, so that this host has its lock for that.
+        Assert.Equal(0, Maps(XsegOp.Snapshot, source: "s").Status);
+        FollowsTheStore(4);
+        Assert.Equal(0, Maps(XsegOp.Truncate, length: 2 * Size).Status);
+        FollowsTheStore(6);
+        Assert.Equal(flow, Maps(XsegOp.Open).Flow);
+        Assert.Equal(Data(7), Read());
+        Put(8);
+        Assert.Equal(Data(7), Read());
+
+        void FollowsTheStore(int seed)
+        {
+            Put(seed);
+            Assert.Equal(Data(seed), Read());
+            Put(seed + 1);
+            Assert.Equal(Data(seed + 1), Read());
+        }
+
+        // As another host does.
+        void Put(int seed) => Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Write("blocks", "o.any", 0, 0, Data(seed))).Status);
+        byte[] Read() => rig.ClientNode.Run(() => rig.Client.Read("cache", "o.any", flow, 0, 4096)).Data;
+        Answer Maps(XsegOp op, ulong length = 0, RequestFlags flags = RequestFlags.None, string? source = null) =>
+            rig.ClientNode.Run(() => rig.Client.Do("maps", op, "disk", length: length, flags: flags, source: source));
+    }
+
+    [Fact]
     public void Three_thousand_volumes_are_opened_one_after_another_while_some_stay_open_with_dirty_pages()
     {
         const int Volumes = 3000, Open = 8;

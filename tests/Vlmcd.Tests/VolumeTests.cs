@@ -249,6 +249,24 @@ public class VolumeTests
     }
 
     [Fact]
+    public void What_the_store_fails_to_tell_of_is_no_hole_and_what_lies_before_it_is_answered()
+    {
+        using var rig = new Rig();
+        uint flow = rig.CreateAndOpen("disk", MiB);
+        const ulong O = Rig.ObjectSize;
+        rig.Write("disk", flow, 4 * O, Bytes(1, (int)O));
+        rig.OnStore(() => rig.Cut.Fail = request => request.Op == XsegOp.Info && request.Target.EndsWith("2"u8) ? Errno.EIO : 0);
+        Assert.Equal([(2 * O, 1u)], Map(0));
+        Assert.Equal([(O, 0u)], Map(2));
+        Assert.Equal([(O, 1u), (O, 0u), (3 * O, 1u)], Map(3));
+        // That the volume is another host's by now is told whatever lies before.
+        rig.OnStore(() => rig.Cut.Fail = request => request.Op == XsegOp.Info && request.Target.EndsWith("2"u8) ? Errno.ESTALE : 0);
+        Assert.Equal(Errno.ESTALE, rig.Do(XsegOp.MapRead, "disk", flow, 0, 8 * O).Status);
+
+        List<(ulong, uint)> Map(ulong from) => Entries(rig.Do(XsegOp.MapRead, "disk", flow, from * O, (8 - from) * O).Data);
+    }
+
+    [Fact]
     public void Open_resets_has_flushed_only_for_the_first_and_a_dead_opener_does_not_count()
     {
         using var rig = new Rig();

@@ -253,8 +253,13 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         return false;
     }
 
-    /// <summary>Notes who has it open, so that a successor goes on with that.</summary>
-    internal void MarkOpen(Volume volume, int port) => Mark(volume.Flow, (uint)port + 1);
+    /// <summary>Notes who has it open for writing, so that a successor goes on with that. From now on what it reads may be cached.</summary>
+    internal void MarkOpen(Volume volume, int port)
+    {
+        Mark(volume.Flow, (uint)port + 1);
+        // Not as soon as the lock is had: who stands by here still does so after a SNAPSHOT, and another host may write to the volume then.
+        SetUncached(volume.Flow, 0);
+    }
 
     /// <summary>Whoever opened it lives, and may write to it.</summary>
     internal unsafe bool IsInUse(Volume volume) =>
@@ -328,7 +333,6 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
 
         Tell(volume.Flow, id, epoch);
         SetVolume(volume.Flow, id);
-        SetUncached(volume.Flow, 0);
     }
 
     private unsafe uint OpenBy(uint flow) => context.Segment.FlowAt(flow)->OpenBy;

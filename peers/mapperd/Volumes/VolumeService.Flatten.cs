@@ -87,7 +87,7 @@ internal sealed partial class VolumeService
         if (_endingFlattens.Remove(volume.Name) && error == 0 && next < objects)
             throw new ErrnoException(Errno.ECANCELED, $"volume {volume.Name}: its flattening was ended at object {next} of {objects}; it still shares with the volume that it was cloned from, what was copied stays");
         if (error == 0 && IsStopping) error = Errno.ESHUTDOWN;
-        if (error != 0) throw new ErrnoException(error, $"volume {volume.Name} still shares with the volume that it was cloned from: {Errno.Describe(error)}; what was copied stays, do it again");
+        if (error != 0) throw new ErrnoException(error, $"volume {volume.Name} still shares with the volume that it was cloned from: {Errno.Describe(error)}; what was copied stays, do it again{(error == Errno.EIO ? $" (if that does not help, `archipelago volume fsck {volume.Name}` shows what is damaged)" : "")}");
 
         async Task WorkAsync()
         {

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Archipelago.Mapperd.Format;
 using Archipelago.Mapperd.Inspection;
 using Archipelago.Mapperd.Maps;
@@ -52,16 +51,22 @@ internal sealed partial class VolumeService
             tree.End(block);
         }
 
-        // Had another host deleted the version meanwhile, objects that were missing would not be holes.
-        if (snapshot != null && (await LookAtAsync(name)) is var (again, still, _) && (again.Root!.Id != volume.Root.Id || still!.Number != snapshot.Number))
-            throw NoSnapshot(name);
+        await CheckStillThereAsync();
         return tree.Root();
+
+        // Had another host deleted the version meanwhile, objects that were missing would be neither holes nor lost.
+        async ValueTask CheckStillThereAsync()
+        {
+            if (snapshot != null && (await LookAtAsync(name)) is var (again, still, _) && (again.Root!.Id != volume.Root.Id || still!.Number != snapshot.Number))
+                throw NoSnapshot(name);
+        }
 
         async Task HashBlockAsync(Memory<byte> leaves, ulong first)
         {
             int count = (int)Math.Min((ulong)tree.BlockLeaves, objects - first), next = 0;
             ErrnoException? fault = null;
             await Task.WhenAll(Enumerable.Range(0, _options.FanOut).Select(_ => WorkAsync()));
+            if (fault != null) await CheckStillThereAsync();
             if (fault != null) throw fault;
 
             async Task WorkAsync()
@@ -78,15 +83,28 @@ internal sealed partial class VolumeService
                     int at = next++;
                     ulong index = first + (ulong)at;
                     if (tell != null) await tell(index, objects);
-                    var entry = await map.FindAsync(index);
-                    var result = new byte[MerkleTree.DigestBytes];
-                    int status = entry.IsDamaged ? Errno.EIO
-                        : (await _data.RunAsync(XsegOp.Hash, volume.Flow == 0 ? _data.Flow : volume.Flow, LayerName.Data(entry.Layer, index), result: result)).Status;
-                    if (status == Errno.ENOENT && !entry.IsPresent) (status, result) = (0, SHA256.HashData([]));
-                    if (status != 0) fault ??= new ErrnoException(status == Errno.ENOENT ? Errno.EIO : status, $"volume {name}: object {index} cannot be hashed: {Errno.Describe(status)}; `archipelago volume map {name}` shows what of its map is damaged");
+                    var (status, result) = await HashObjectAsync(map, volume.Flow, index);
+                    if (status == Errno.ENOENT) fault ??= new ErrnoException(Errno.EIO, $"volume {name}: object {index} must exist by the map, and is missing; `archipelago volume fsck {name.Volume} --objects` names all that are");
+                    else if (status != 0) fault ??= new ErrnoException(status, $"volume {name}: object {index} cannot be hashed: {Errno.Describe(status)}; `archipelago volume map {name}` shows what of its map is damaged");
                     else result.CopyTo(leaves[(at * MerkleTree.DigestBytes)..]);
                 }
             }
+        }
+    }
+
+    /// <summary>The digest of an object as a version's map has it. ENOENT: it must exist, and is lost.</summary>
+    private async ValueTask<(int Status, byte[] Digest)> HashObjectAsync(VersionMap map, uint flow, ulong index)
+    {
+        while (true)
+        {
+            var entry = await map.FindAsync(index);
+            if (entry.IsDamaged) return (Errno.EIO, []);
+            var digest = new byte[MerkleTree.DigestBytes];
+            var (status, _) = await _data.RunAsync(
+                XsegOp.Hash, flow == 0 ? _data.Flow : flow, LayerName.Data(entry.Layer, index), flags: entry.IsPresent ? RequestFlags.MustExist : RequestFlags.None, result: digest);
+            // Discarded, or moved to another layer, since it was looked up: then the map says so.
+            if (status == Errno.ENOENT && await map.FindAsync(index) != entry) continue;
+            return (status, digest);
         }
     }
 

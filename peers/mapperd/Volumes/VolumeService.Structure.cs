@@ -37,6 +37,7 @@ internal sealed partial class VolumeService
             if (volume.IsOpen) throw LeftOpen(name);
             var to = volume.Find(snapshot) ?? throw NoSnapshot(new VolumeName(name, snapshot));
             var map = await _store.MapOfAsync(root, to);
+            CheckWhole(map.Directory, root.Id, new VolumeName(name, snapshot));
             var directory = MapDirectory.Make(root.Id, NewId(), map.Directory.Chunks, map.Directory, root.Layer);
             await CommitHeadAsync(
                 volume, directory, root with { Size = to.Size, Layer = NewLayer(), Parent = to.Number, ChangedBy = identity }, KeepHead(volume, null));
@@ -45,6 +46,17 @@ internal sealed partial class VolumeService
             return volume.Root!;
         });
         return result;
+    }
+
+    /// <summary>A head that is whole is not given up for a version of which parts are lost.</summary>
+    private static void CheckWhole(MapDirectory directory, ulong id, VolumeName name)
+    {
+        int damaged = directory.Words.Count(word => word.IsDamaged);
+        if (damaged == 0) return;
+        string what = directory.IsMissing ? "is missing" : $"is damaged in {damaged} of {directory.Chunks} words";
+        throw new ErrnoException(
+            Errno.EIO,
+            $"volume {name.Volume}: it was not rolled back: the map of {name}, object {System.Text.Encoding.ASCII.GetString(MapDirectory.ObjectOf(id, directory.Generation))}, {what}; restore that object from a copy, or go back to another snapshot (`archipelago volume fsck {name.Volume}` shows what is whole)");
     }
 
     /// <summary>Sets the size. What a shrink cuts off is gone when it is done; its objects are deleted in the background.</summary>

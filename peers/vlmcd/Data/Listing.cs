@@ -18,7 +18,10 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
 
     private readonly Lender _lender = new(context);
 
-    /// <summary>MAPR: as many entries as fit, for the objects from the offset on; neighbours of one kind are one entry.</summary>
+    /// <summary>
+    /// MAPR: as many entries as fit, for the objects from the offset on; neighbours of one kind are one entry. Of what is damaged nobody can tell: it is no hole, so
+    /// that its READ fails, and that alone.
+    /// </summary>
     internal async ValueTask<int> MapAsync(Request request, Volume volume, ulong offset, ulong length)
     {
         if (((offset | length) & 511) != 0 || length == 0 || length > volume.Size || offset > volume.Size - length) return Errno.EINVAL;
@@ -27,11 +30,11 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         {
             ulong first = offset >> volume.Shift, last = Math.Min((offset + length - 1) >> volume.Shift, first + MaxEntries - 1);
             var isHole = new bool[(int)(last - first) + 1];
-            int status = await AskAsync(request, volume, first, isHole);
+            var (known, status) = await AskAsync(request, volume, first, isHole);
             if (status != 0) return status;
-            var entries = new byte[isHole.Length * EntryBytes];
+            var entries = new byte[known * EntryBytes];
             int used = 0;
-            for (int i = 0; i < isHole.Length; i++)
+            for (int i = 0; i < known; i++)
             {
                 ulong from = Math.Max(offset, (first + (ulong)i) << volume.Shift), to = Math.Min(offset + length, (first + (ulong)i + 1) << volume.Shift);
                 uint flags = isHole[i] ? Hole : 0;
@@ -58,28 +61,30 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         ? new ValueTask<int>(Errno.EINVAL)
         : _lender.AnswerAsync(request, text.AsMemory(0, (int)Math.Min((ulong)text.Length, request.Length)), 0, Request.PagesFor(0, request.Length));
 
-    private async ValueTask<int> AskAsync(Request request, Volume volume, ulong first, bool[] isHole)
+    /// <summary>How many objects from the first one on are to be answered, at least one, or an errno.</summary>
+    private async ValueTask<(int Known, int Status)> AskAsync(Request request, Volume volume, ulong first, bool[] isHole)
     {
-        int next = 0, error = 0;
+        int next = 0, known = isHole.Length, error = 0;
         var workers = new Task[Math.Min(options.FanOut, isHole.Length)];
         for (int i = 0; i < workers.Length; i++) workers[i] = WorkAsync();
         await Task.WhenAll(workers);
-        return error;
+        // What the store fails to tell ends the answer; where it begins with that, nobody can tell of this one object.
+        return (Math.Max(known, 1), error);
 
         async Task WorkAsync()
         {
-            while (error == 0 && next < isHole.Length)
+            while (error == 0 && next < known)
             {
                 int at = next++;
-                ulong index = first + (ulong)at;
-                int status = await LookAsync(request, volume, index);
+                int status = await LookAsync(request, volume, first + (ulong)at);
                 if (status == Errno.ENOENT) isHole[at] = true;
+                else if (status == Errno.EIO) known = Math.Min(known, at);
                 else if (status != 0) error = status;
             }
         }
     }
 
-    /// <summary>0 if the object exists, ENOENT for a hole.</summary>
+    /// <summary>0 if the object exists, or the map is damaged there; ENOENT for a hole.</summary>
     private async ValueTask<int> LookAsync(Request request, Volume volume, ulong index)
     {
         while (true)
@@ -103,11 +108,12 @@ internal sealed class Listing(PeerContext context, ObjectIo io, VlmcdOptions opt
         return 0;
     }
 
-    /// <summary>ENOENT for what the map knows to be a hole, EIO where it is damaged; 0 for what it knows to exist, and a name for what has to be asked for.</summary>
+    /// <summary>ENOENT for what the map knows to be a hole; 0 for what it knows to exist, or does not know as it is damaged, and a name for what has to be asked for.</summary>
     private static int Find(Volume volume, ulong index, out byte[]? name, out RequestFlags flags)
     {
         (name, flags) = (null, default);
         if (!volume.Map.TryFind(index, ObjectAccess.Read, out var target)) return 0;
+        if (target.Errno == Errno.EIO) return 0;
         if (target.Errno != 0) return target.Errno;
         if (target.IsHole) return Errno.ENOENT;
         if ((target.Flags & RequestFlags.MustExist) != 0) return 0;

@@ -39,7 +39,7 @@ internal static class ImageExport
             throw new ErrnoException(
                 (e as ErrnoException)?.Errno ?? Errno.ECANCELED,
                 $"{(e is ErrnoException ? e.Message : "interrupted")}. {file} holds {Invocation.Size(state.Done)} of {Invocation.Size(state.Size)}. "
-                    + $"Go on with `{ImageCommands.Resuming(invocation, name.ToString(), invocation.Argument("FILE"))}`, or delete {file} and {notes}", e);
+                    + $"Go on with `{ImageCommands.Resuming(invocation, name.ToString(), invocation.Argument("FILE"))}`, or delete {file} and {notes}{((e as ErrnoException)?.Errno == Errno.EIO ? $"; if a part of it cannot be read, `archipelago volume fsck {name.Volume}` shows what is damaged" : "")}", e);
         }
 
         File.Delete(notes);
