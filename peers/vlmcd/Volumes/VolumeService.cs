@@ -126,9 +126,9 @@ internal sealed partial class VolumeService
         }
     }
 
-    /// <summary>Ends an OPEN of this peer itself, for an operator; or what nobody uses any more and a peer that died has left open.</summary>
-    /// <exception cref="ErrnoException">EBUSY: gateways have it open. EINVAL, ESTALE: nobody has.</exception>
-    internal async Task CloseOwnAsync(VolumeName name, int port)
+    /// <summary>Ends an OPEN of this peer itself, for an operator; or what nobody uses any more and a peer that died has left open. Tells which it was.</summary>
+    /// <exception cref="ErrnoException">EBUSY: gateways have it open. EINVAL: nobody has. ENOENT: there is none. ESTALE: another host has taken it.</exception>
+    internal async Task<VolumeKey> CloseOwnAsync(VolumeName name, int port)
     {
         Volume?[] both = [Table.Find(VolumeKey.Of(name, false)), Table.Find(VolumeKey.Of(name, true))];
         Volume[] found = [.. both.OfType<Volume>().Distinct()];
@@ -138,6 +138,7 @@ internal sealed partial class VolumeService
             throw new ErrnoException(Errno.EBUSY, $"{name} is open for {openers} {(openers == 1 ? "client" : "clients")} of gateways and not by `volume open`; it is closed when they go");
         else if (name.Snapshot != null) throw new ErrnoException(Errno.EINVAL, $"{name} is not open here");
         else await _maps.RunAsync(XsegOp.Close, name, NewIdentity());
+        return volume?.Key ?? VolumeKey.Of(name, false);
     }
 
     /// <summary>Who has lost a volume to another host was told so by each change and flush since: closing it is all that is left.</summary>
