@@ -22,7 +22,7 @@ internal static class InspectCommands
                     + "before counts, too. Extents end at the end of TO; what a smaller TO cut off is not shown. FROM and TO may be of different volumes, such as a clone and what it came from, if their objects have one size.",
                 "Of a volume that is open the present state is compared, without what its clients have not yet had answered. Exit code 1: there are unknown extents.",
             ],
-            Arguments = [new("FROM", "The older: VOLUME@SNAPSHOT, or VOLUME as it is now.", Shell: Common.VolumeNames), new("TO", "The younger: VOLUME@SNAPSHOT or VOLUME.", Shell: Common.VolumeNames)],
+            Arguments = [new("FROM", "The older: VOLUME@SNAPSHOT, or VOLUME as it is now.", Shell: Common.VersionNames), new("TO", "The younger: VOLUME@SNAPSHOT or VOLUME.", Shell: Common.VersionNames)],
             Options = client,
             Run = DiffAsync,
             Examples = ["archipelago volume diff vm1@monday vm1@tuesday", "archipelago volume diff vm1@monday vm1 --json"],
