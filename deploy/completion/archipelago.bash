@@ -1,7 +1,21 @@
 # bash completion for archipelago, made by `archipelago completion bash`. Source it, or put it into
 # /usr/share/bash-completion/completions/archipelago.
+# Names of volumes (--snapshots: and of snapshots) of the state directory that the line names.
+_archipelago_names() {
+    timeout 2 archipelago volume list --names "$@" "${where[@]}" 2>/dev/null
+}
 _archipelago() {
-    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} path= words= i
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} path= words= cut= i where=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+            --state | --socket)
+                if [[ ${COMP_WORDS[i+1]} == = ]]; then where+=("${COMP_WORDS[i]}" "${COMP_WORDS[i+2]/#\~\//$HOME/}")
+                else where+=("${COMP_WORDS[i]}" "${COMP_WORDS[i+1]/#\~\//$HOME/}"); fi ;;
+        esac
+    done
+    if [[ $word == @ ]]; then cut=$previous@ word=
+    elif [[ $previous == @ ]]; then cut=${COMP_WORDS[COMP_CWORD-2]}@
+    fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "$path ${COMP_WORDS[i]}" in
             " up") path=" up" ;;
@@ -147,7 +161,7 @@ _archipelago() {
         " bench --objects") COMPREPLY=(); return ;;
         " bench --object-size") COMPREPLY=(); return ;;
         " bench --prefix") COMPREPLY=(); return ;;
-        " bench --volume") COMPREPLY=($(compgen -W "$(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$word")); return ;;
+        " bench --volume") COMPREPLY=($(compgen -W "$(_archipelago_names)" -- "$word")); return ;;
         " bench --route") COMPREPLY=(); return ;;
         " bench --flow") COMPREPLY=(); return ;;
         " bench --verify") COMPREPLY=($(compgen -W "none meta full" -- "$word")); return ;;
@@ -168,31 +182,31 @@ _archipelago() {
         " status") words="--state --segment --json --help" ;;
         " volume") words="create info resize rename delete list snapshot clone rollback flatten open close lock unlock map diff du hash fsck gc import export --help" ;;
         " volume create") words="--state --socket --json --object-size --from-objects --help" ;;
-        " volume info") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume resize") words="--state --socket --json --shrink --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume rename") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume delete") words="--state --socket --json --snapshots --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume list") words="--state --socket --json --flat --help" ;;
-        " volume snapshot") words="--state --socket --json --help" ;;
-        " volume clone") words="--state --socket --json --size --help" ;;
-        " volume rollback") words="--state --socket --json --help" ;;
-        " volume flatten") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume open") words="--state --socket --json --read-only --standby --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume close") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume lock") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume unlock") words="--state --socket --json --force --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume map") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume diff") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }') $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume du") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume hash") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " volume fsck") words="--state --socket --json --objects --repair --give-up --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " volume info") words="--state --socket --json --help $(_archipelago_names --snapshots)" ;;
+        " volume resize") words="--state --socket --json --shrink --help $(_archipelago_names)" ;;
+        " volume rename") words="--state --socket --json --help $(_archipelago_names)" ;;
+        " volume delete") words="--state --socket --json --snapshots --help $(_archipelago_names --snapshots)" ;;
+        " volume list") words="--state --socket --json --flat --names --snapshots --help" ;;
+        " volume snapshot") words="--state --socket --json --help $(_archipelago_names)" ;;
+        " volume clone") words="--state --socket --json --size --help $(_archipelago_names --snapshots | grep @)" ;;
+        " volume rollback") words="--state --socket --json --help $(_archipelago_names --snapshots | grep @)" ;;
+        " volume flatten") words="--state --socket --json --help $(_archipelago_names)" ;;
+        " volume open") words="--state --socket --json --read-only --standby --help $(_archipelago_names --snapshots)" ;;
+        " volume close") words="--state --socket --json --help $(_archipelago_names --snapshots)" ;;
+        " volume lock") words="--state --socket --json --help $(_archipelago_names)" ;;
+        " volume unlock") words="--state --socket --json --force --help $(_archipelago_names)" ;;
+        " volume map") words="--state --socket --json --help $(_archipelago_names --snapshots)" ;;
+        " volume diff") words="--state --socket --json --help $(_archipelago_names --snapshots)" ;;
+        " volume du") words="--state --socket --json --help $(_archipelago_names)" ;;
+        " volume hash") words="--state --socket --json --help $(_archipelago_names --snapshots)" ;;
+        " volume fsck") words="--state --socket --json --objects --repair --give-up --help $(_archipelago_names)" ;;
         " volume gc") words="--state --socket --json --dry-run --help" ;;
         " volume import") words="--state --socket --json --format --backing --resume --verify --step --help" ;;
-        " volume export") words="--state --socket --json --format --resume --verify --step --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " volume export") words="--state --socket --json --format --resume --verify --step --help $(_archipelago_names --snapshots)" ;;
         " cache") words="stats flush policy --help" ;;
         " cache stats") words="--state --socket --json --help" ;;
-        " cache flush") words="--state --socket --json --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
-        " cache policy") words="default writeback writethrough off --state --socket --json --volume --safe-until-flush --help $(timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }')" ;;
+        " cache flush") words="--state --socket --json --help $(_archipelago_names)" ;;
+        " cache policy") words="default writeback writethrough off --state --socket --json --volume --safe-until-flush --help $(_archipelago_names)" ;;
         " segment") words="info ports requests fsck destroy --help" ;;
         " segment info") words="--state --segment --json --help" ;;
         " segment ports") words="--state --segment --json --help" ;;
@@ -207,6 +221,7 @@ _archipelago() {
         " completion bash") words="--help" ;;
         " version") words="--json --help" ;;
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$word"))
+    COMPREPLY=($(compgen -W "$words" -- "$cut$word"))
+    COMPREPLY=("${COMPREPLY[@]#"$cut"}")
 }
 complete -F _archipelago archipelago

@@ -46,6 +46,7 @@ public sealed partial class VlmcdPeer : IControlEndpoints
     private async Task<VolumeState> ChangeAsync(VolumeName name, VolumeChange body, CancellationToken reader)
     {
         if (body.Asked > 1) throw new ErrnoException(Errno.EINVAL, "the body asks for more than one change: send one of size, name, snapshot, rollback, flatten, open, close; nothing was changed");
+        if (body.Close) return await CloseAsync(name);
         var identity = _volumes.NewIdentity();
         return State(body.Name ?? name.ToString(), body switch
         {
@@ -55,7 +56,6 @@ public sealed partial class VlmcdPeer : IControlEndpoints
             { Rollback: { } snapshot } => await _volumes.ChangeClosedAsync(XsegOp.Rollback, name, identity, VolumeName.Check(Encoding.UTF8.GetBytes(snapshot))),
             { Flatten: true } => await FlattenAsync(name, identity, reader),
             { Open: "write" or "read" or "standby" } => (await _volumes.OpenAsync(name, body.Open == "read", body.Open == "standby", Context.Port.Number)).Answer,
-            { Close: true } => await CloseAsync(name),
             _ => throw new ErrnoException(Errno.EINVAL, "the body says nothing to do: expected size, name, snapshot, rollback, flatten, open (write, read or standby) or close"),
         });
     }
@@ -71,16 +71,19 @@ public sealed partial class VlmcdPeer : IControlEndpoints
         return await _volumes.FlattenAsync(name, identity);
     }
 
-    private async Task<OpenAnswer> CloseAsync(VolumeName name)
+    /// <summary>Closes, and tells what: a volume may be open for writing and for reading at a time.</summary>
+    private async Task<VolumeState> CloseAsync(VolumeName name)
     {
-        await _volumes.CloseOwnAsync(name, Context.Port.Number);
-        return await _volumes.PassAsync(XsegOp.Info, name, _volumes.NewIdentity());
+        bool stoodBy = _volumes.Table.Find(VolumeKey.Of(name, false)) is { IsStandby: true };
+        var closed = await _volumes.CloseOwnAsync(name, Context.Port.Number);
+        return State(name.ToString(), await _volumes.PassAsync(XsegOp.Info, name, _volumes.NewIdentity())) with { Closed = closed.IsReadOnly ? "read" : stoodBy ? "standby" : "write" };
     }
 
     private static VolumeState State(string name, OpenAnswer answer) => new(name, answer.Size, answer.ObjectSize);
 
     private VlmcdStatus StatusNow() => new(
-        [.. _volumes.Table.All.Where(volume => volume.IsLoaded).Select(volume => new OpenVolume(volume.Name, volume.Openers.Total, volume.IsReadOnly, volume.IsStandby)).OrderBy(volume => volume.Name, StringComparer.Ordinal)]);
+        [.. _volumes.Table.All.Where(volume => volume.IsLoaded).Select(volume => new OpenVolume(
+            volume.Name, volume.Openers.Total, volume.IsReadOnly, volume.IsStandby, volume.Openers.Of(Context.Port.Number))).OrderBy(volume => volume.Name, StringComparer.Ordinal)]);
 
     /// <summary>From a thread of the control plane to the reactor and back.</summary>
     private ValueTask<T> OnReactor<T>(Func<Task<T>> work)

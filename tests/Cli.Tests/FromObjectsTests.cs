@@ -30,6 +30,7 @@ public sealed class FromObjectsTests : IDisposable
         Refused(1, "ENOENT", "volume", "create", "no", "--from-objects", "/nowhere/list");
         Refused(1, "EEXIST", "volume", "create", "vm", "--from-objects", list);
         Refused(1, "clone a snapshot", "volume", "create", "no", "--from-objects", _chain.Write("own", "n.vm\n"));
+        Refused(1, "names no object", "volume", "create", "no", "--from-objects", _chain.Write("nothing", ""));
         Refused(2, "SIZE is missing", "volume", "create", "no");
         Assert.DoesNotContain("no ", _chain.Run("volume", "list", "--flat").Good().Output, StringComparison.Ordinal);
     }

@@ -25,7 +25,7 @@ public sealed class FsckTests : IDisposable
         var found = _chain.Run("volume", "fsck");
         Assert.Equal(1, found.Code);
         Assert.Matches($"(?m)^demo +{Path.GetFileName(chunk)} +0 +67108864 +sector 0 is damaged", found.Output);
-        Assert.Matches("(?m)^1 problems$", found.Output);
+        Assert.Matches("(?m)^1 problem$", found.Output);
         found = _chain.Run("volume", "fsck", "--objects", "--json");
         Assert.Equal(1, found.Code);
         Assert.Equal(0, found.Json.GetProperty("findings")[0].GetProperty("offset").GetInt64());

@@ -54,7 +54,14 @@ public sealed class ImageTests : IDisposable
         Refused("EPERM", "--backing", "volume", "import", overlay, "two");
         Refused("ENOENT", "no such file", "volume", "import", raw + "x", "two");
         Refused("EINVAL", "empty", "volume", "import", empty, "two");
+        Refused("EISDIR", "is a directory", "volume", "import", _chain.Root, "two");
+        var format = _chain.Run("volume", "import", raw, "two", "--format", "foo");
+        Assert.Equal(2, format.Code);
+        Assert.Contains("knows no format foo", format.Error, StringComparison.Ordinal);
         Refused("EEXIST", "exists already", "volume", "export", "one", raw);
+        Refused("EISDIR", "is a directory", "volume", "export", "one", _chain.Root);
+        Refused("ENOENT", "there is no directory", "volume", "export", "one", Path.Combine(_chain.Root, "no", "one.raw"));
+        Assert.Contains("has 5 bytes", _chain.Run("volume", "import", _chain.Write("short", "12345"), "short", "--format", "raw").Good().Error, StringComparison.Ordinal);
         Refused("ENOENT", "nobody", "volume", "export", "nobody", raw + "2");
         _chain.Run("volume", "import", overlay, "two", "--backing", "--verify").Good();
         // Without qemu-img: a path where nothing is.

@@ -49,6 +49,19 @@ public sealed class UpTests : IDisposable
     }
 
     [Fact]
+    public void A_start_shows_how_to_attach_to_the_first_volume_and_how_many_more_there_are()
+    {
+        var first = _chain.Start(["up", .. Chain.Small]);
+        foreach (string volume in (string[])["vm1", "vm2"]) _chain.Run("volume", "create", volume, "16M").Good();
+        _chain.Run("down").Good();
+        first.WaitForExit();
+        _chain.Start(["up", .. Chain.Small]);
+        _chain.WaitForLog("and 2 more:");
+        Assert.Contains("volume demo:", _chain.Log, StringComparison.Ordinal);
+        Assert.DoesNotContain("volume vm1:", _chain.Log, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Volumes_are_created_listed_resized_and_deleted()
     {
         _chain.Start(["up", .. Chain.Small]);

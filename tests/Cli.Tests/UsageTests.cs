@@ -89,13 +89,13 @@ public sealed class UsageTests : IDisposable
     [InlineData("--json", "--json: options come after the command")]
     [InlineData("volume create .x 1G", "NAME: expected 1 to 89 of")]
     [InlineData("volume info a/b", "NAME: expected VOLUME or VOLUME@SNAPSHOT, each 1 to 89 of")]
-    [InlineData("volume resize a@b 1G", "NAME: expected 1 to 89 of")]
+    [InlineData("volume resize a@b 1G", "`volume resize` takes a volume, and a@b is a snapshot")]
     [InlineData("volume snapshot a", "SNAPSHOT: expected VOLUME@SNAPSHOT")]
     [InlineData("volume diff a@/ b", "FROM: expected VOLUME or VOLUME@SNAPSHOT")]
     [InlineData("volume export a f --format vmdk", "--format: expected raw or qcow2")]
     [InlineData("volume import f a --step 5k", "--step: expected")]
     [InlineData("volume create x 1G --object-size 12k", "--object-size: expected a power of two")]
-    [InlineData("volume create x 1G --object-size 3k", "such as 4M")]
+    [InlineData("volume create x 1G --object-size 3k", "expected a power of two from 4k to 4M")]
     public void The_first_line_says_what_is_wrong(string arguments, string told)
     {
         var outcome = _chain.Run(arguments.Split(' '));

@@ -114,6 +114,12 @@ public sealed class VolumeTests : IDisposable
         Assert.Equal(0, usage["c2"].Own);
         Assert.True(usage["c2"].Shared >= 5 << 20, $"{usage["c2"]}");
         Assert.Equal(3, Json("volume", "du", "base").GetProperty("versions").GetArrayLength());
+        // The volumes of the store: objects 0, 1 and 3 of s1, 2 of s2, and 1 copied up.
+        Assert.Equal(5, Json("volume", "du").GetProperty("total").GetProperty("objects").GetInt32());
+        Assert.Equal(Json("volume", "du").GetProperty("total").GetRawText(), Json("volume", "du", "base").GetProperty("total").GetRawText());
+        // A clone alone has what it shares, too.
+        Assert.Equal(3, Json("volume", "du", "c2").GetProperty("total").GetProperty("objects").GetInt32());
+        Assert.Matches("total: [0-9.]+ MiB in 5 objects, each counted once", _chain.Run("volume", "du").Good().Output);
 
         string Hash(string name) => Json("volume", "hash", name).GetProperty("hash").GetString()!;
         string first = Hash("base@s1");
@@ -157,10 +163,12 @@ public sealed class VolumeTests : IDisposable
         Write("base", "write -P 7 0 4k");
         Assert.Equal("kept", State(Json("volume", "info", "base")));
         _chain.Run("volume", "snapshot", "base@locked").Good();
-        Assert.Equal("free", Json("volume", "unlock", "base").GetProperty("state").GetString());
+        var free = Json("volume", "unlock", "base");
+        Assert.Equal(("base", "free"), (free.GetProperty("name").GetString(), free.GetProperty("state").GetString()));
         Refused("EINVAL", "not locked", "volume", "unlock", "base");
         Refused("EINVAL", "nothing to break", "volume", "unlock", "base", "--force");
-        Refused("ESTALE", "not open", "volume", "close", "base");
+        Refused("EINVAL", "not open here", "volume", "close", "base");
+        Refused("ENOENT", "no volume nobody", "volume", "close", "nobody");
         Refused("ENOENT", "nobody", "volume", "lock", "nobody");
 
         Assert.Equal(1, Json("volume", "open", "base@s1").GetProperty("openers").GetInt32());
@@ -170,6 +178,74 @@ public sealed class VolumeTests : IDisposable
         Refused("EINVAL", "not open", "volume", "close", "base@s1");
         Assert.Equal("free", State(Json("volume", "open", "base", "--read-only")));
         _chain.Run("volume", "close", "base").Good();
+    }
+
+    [Fact]
+    public void Opens_are_counted_and_a_close_tells_what_it_closed_and_what_is_left()
+    {
+        _chain.Run("volume", "create", "disk", "16M").Good();
+        _chain.Run("volume", "open", "disk").Good();
+        Assert.Equal(2, Json("volume", "open", "disk").GetProperty("openersByCommand").GetInt32());
+        string first = _chain.Run("volume", "close", "disk").Good().Output;
+        Assert.Matches("(?m)^closed +for writing$", first);
+        Assert.Matches("(?m)^still open +for writing: 1 by `volume open`, 0 for clients of gateways$", first);
+        Assert.Matches("(?m)^still open +no$", _chain.Run("volume", "close", "disk").Good().Output);
+        _chain.Run("volume", "open", "disk", "--read-only").Good();
+        Assert.Equal("read", Json("volume", "close", "disk").GetProperty("closed").GetString());
+        _chain.Run("volume", "snapshot", "disk@s").Good();
+        _chain.Run("volume", "open", "disk@s").Good();
+        Assert.Matches("(?m)^closed +for reading$", _chain.Run("volume", "close", "disk@s").Good().Output);
+        Refused("EINVAL", "not open here", "volume", "close", "disk");
+    }
+
+    [Theory]
+    [InlineData("takes a volume, and base@s1 is a snapshot", "volume", "lock", "base@s1")]
+    [InlineData("give base", "volume", "resize", "base@s1", "1G")]
+    [InlineData("takes a volume", "volume", "rename", "base@s1", "other")]
+    [InlineData("takes a volume", "volume", "du", "base@s1")]
+    [InlineData("takes a volume", "volume", "fsck", "base@s1")]
+    [InlineData("by which NBD clients read volume base", "volume", "info", "base@")]
+    [InlineData("expected a power of two from 4k to 4M, found \"5k\"", "volume", "create", "x", "1G", "--object-size", "5k")]
+    [InlineData("goes with --names", "volume", "list", "--snapshots")]
+    public void What_is_no_volume_for_a_command_is_refused_in_words_that_say_so(string why, params string[] command)
+    {
+        var wrong = _chain.Run(command);
+        Assert.Equal(2, wrong.Code);
+        Assert.Contains(why, wrong.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Json_names_what_was_done_and_leaves_out_what_is_not_known()
+    {
+        Family();
+        Assert.All(Json("volume", "list").GetProperty("volumes").EnumerateArray(), volume => Assert.Equal(JsonValueKind.Null, volume.GetProperty("epoch").ValueKind));
+        Assert.Equal("base@s1", Json("volume", "map", "c1").GetProperty("base").GetString());
+        var snapshot = Json("volume", "delete", "base@s2");
+        Assert.Equal(("base@s2", "snapshot"), (snapshot.GetProperty("name").GetString(), snapshot.GetProperty("kind").GetString()));
+        Assert.Equal("volume", Json("volume", "delete", "c2").GetProperty("kind").GetString());
+    }
+
+    [Fact]
+    public void Completion_offers_the_names_of_the_state_directory_that_the_line_names()
+    {
+        Family();
+        Assert.Equal("base c1 c2", Complete("volume", "resize", ""));
+        Assert.Equal("base base@s1 base@s2", Complete("volume", "info", "b"));
+        Assert.Equal("base@s1 base@s2 c1@x", Complete("volume", "rollback", ""));
+        // A shell takes @ for a word of its own, and puts in what comes behind it.
+        Assert.Equal("s1 s2", Complete("volume", "rollback", "base", "@"));
+        Assert.Equal("s2", Complete("volume", "diff", "base", "@", "s2"));
+        Assert.Equal("base c1 c2", Complete("volume", "snapshot", ""));
+    }
+
+    /// <summary>What the script offers for the last word, options left out.</summary>
+    private string Complete(params string[] words)
+    {
+        string line = string.Join(' ', words[..^1].Prepend($"--state {_chain.State}"));
+        string script = "timeout() { shift; \"$@\"; }\nPATH=$1:$PATH\nsource <(archipelago completion bash)\nCOMP_WORDS=(archipelago LINE \"$2\")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n_archipelago\nprintf '%s\\n' \"${COMPREPLY[@]}\"";
+        string output = _chain.Execute(
+            "env", "-u", "ARCHIPELAGO_STATE", "bash", "-c", script.Replace("LINE", line, StringComparison.Ordinal), "bash", AppContext.BaseDirectory, words[^1]).Good().Output;
+        return string.Join(' ', output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(word => !word.StartsWith('-')));
     }
 
     /// <summary>base with s1 and s2, where objects 0 and 2 differ; c1 of s1 with x, c2 of x.</summary>

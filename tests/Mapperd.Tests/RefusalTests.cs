@@ -36,7 +36,8 @@ public class RefusalTests
         { XsegOp.Rename, "base", "base", 0, Errno.EINVAL, "has that name already" },
         { XsegOp.Rename, "base", "a b", 0, Errno.EINVAL, "expected 1 to 89" },
         { XsegOp.Open, "none", null, 0, Errno.ENOENT, "no volume none" },
-        { XsegOp.Close, "base", null, 0, Errno.ESTALE, "is not open for writing here" },
+        { XsegOp.Close, "base", null, 0, Errno.EINVAL, "is not open here" },
+        { XsegOp.Close, "none", null, 0, Errno.ENOENT, "no volume none" },
         { XsegOp.Hash, "base@none", null, 0, Errno.ENOENT, "no snapshot base@none" },
     };
 

@@ -89,9 +89,10 @@ public abstract partial class TwoHostsTests
                 print(attempt(h.flush), attempt(lambda: h.pwrite(b"b" * 4096, 0)), attempt(h.flush), "asked", flush=True)
             """, A.Uri("lost"));
         guest.WaitForOutput("ready");
-        B.Run("volume", "unlock", "lost", "--force").Good();
+        string told = B.Run("volume", "unlock", "lost", "--force").Good().Output;
         if (!IsRados)
         {
+            Assert.Contains($"Process {_hosts.Processes[A].Blocker.Id} of this machine, which wrote under it, was killed", told, StringComparison.Ordinal);
             A.WaitFor(() => _hosts.Processes[A].Blocker.HasExited, "the fenced blocker's end");
             _hosts.StartBlocker(A);
         }

@@ -11,12 +11,15 @@ internal sealed record FiledAddress(string Boot, ulong Namespace, int Process, u
     private static int s_instances;
 
     /// <summary>The address of a new filed of this process.</summary>
-    internal static FiledAddress Next()
+    internal static FiledAddress Next() => Here() with { Instance = Interlocked.Increment(ref s_instances) };
+
+    /// <summary>This process, and no filed of it.</summary>
+    internal static FiledAddress Here()
     {
         string link = new FileInfo("/proc/self/ns/pid").LinkTarget ?? "";
         _ = ulong.TryParse(link.AsSpan(link.IndexOf('[') + 1).TrimEnd(']'), NumberStyles.None, CultureInfo.InvariantCulture, out ulong space);
         int self = Environment.ProcessId;
-        return new FiledAddress(File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim(), space, self, StartOf(self) ?? 0, Interlocked.Increment(ref s_instances));
+        return new FiledAddress(File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim(), space, self, StartOf(self) ?? 0, 0);
     }
 
     /// <summary>Reads what <see cref="ToString"/> wrote; null for anything else.</summary>

@@ -106,6 +106,9 @@ internal sealed class Invocation(CliCommand command, ParseResult parsed)
 
     internal static string Number(double value, string format = "#,0") => value.ToString(format, CultureInfo.InvariantCulture);
 
+    /// <summary>How many of something: <c>1 volume</c>, <c>2 volumes</c>.</summary>
+    internal static string Count(double value, string what) => $"{Number(value)} {what}{(value == 1 ? "" : "s")}";
+
     /// <summary>A duration in nanoseconds for people.</summary>
     internal static string Nanoseconds(double value) => value switch
     {

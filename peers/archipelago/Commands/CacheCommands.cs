@@ -102,7 +102,7 @@ internal static class CacheCommands
         double looks = Math.Max(1, s.Hits + s.Misses);
         Invocation.WriteFields(
             ("capacity", Invocation.Size(s.CapacityBytes)),
-            ("cached", $"{Invocation.Size(s.CachedBytes)} of {Invocation.Number(s.Objects)} objects"),
+            ("cached", $"{Invocation.Size(s.CachedBytes)} of {Invocation.Count(s.Objects, "object")}"),
             ("dirty", $"{Invocation.Size(s.DirtyBytes)}, oldest {Invocation.Number(s.OldestDirtySeconds, "0.0")} s; written, not yet stable {Invocation.Size(s.WrittenBytes)}"),
             ("free", $"{Invocation.Size(s.FreeBytes)}, in limbo {Invocation.Size(s.LimboBytes)}"),
             ("reads", $"{Invocation.Number(s.Hits)} hits, {Invocation.Number(s.Misses)} misses ({Invocation.Number(100 * s.Hits / looks, "0.0")} % hits)"),
@@ -121,7 +121,7 @@ internal static class CacheCommands
         Invocation.Write("");
         Invocation.WriteTable(
             ["VOLUME", ">CACHED", ">DIRTY", "POLICY", "IN FORCE", "SAFE", "FLUSHED", "DEGRADED", ">HITS", ">MISSES", ">WRITES"],
-            s.Flows.Select(f => (string[])
+            s.Flows.OrderBy(f => f.Volume, StringComparer.Ordinal).Select(f => (string[])
             [
                 f.Volume, Invocation.Size(f.CachedBytes), Invocation.Size(f.DirtyBytes), f.Policy, f.InForce, YesNo(f.SafeUntilFlush), YesNo(f.HasFlushed), f.Stuck ? "stuck" : YesNo(f.Degraded),
                 Invocation.Number(f.Hits), Invocation.Number(f.Misses), Invocation.Number(f.Writes),

@@ -24,8 +24,14 @@ internal static class Common
 
     internal static readonly CliOption Socket = new("--socket", "PATH", "Control socket of the process to ask. Default: the processes of the state directory.");
 
-    /// <summary>Prints the names of the volumes, for completion.</summary>
-    internal const string VolumeNames = "timeout 2 archipelago volume list --flat 2>/dev/null | awk 'NR > 1 { print $1 }'";
+    /// <summary>Prints the names of the volumes, for completion: a function of its script, which asks where the command line says.</summary>
+    internal const string VolumeNames = "_archipelago_names";
+
+    /// <summary>The same with the snapshots.</summary>
+    internal const string VersionNames = "_archipelago_names --snapshots";
+
+    /// <summary>The snapshots alone.</summary>
+    internal const string SnapshotNames = "_archipelago_names --snapshots | grep @";
 
     /// <summary>What a living process takes at most to answer what it has at hand.</summary>
     internal static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(5);
@@ -76,11 +82,14 @@ internal static class Common
     {
         bool isGiven = invocation.Get("--socket") is not null;
         ErrnoException? hung = null;
+        var hosted = new HashSet<string>(StringComparer.Ordinal);
         foreach (string socket in Sockets(invocation))
         {
             try
             {
-                if (await ProbeAsync(invocation, socket, AnswerLimit) is not { } report || !report.Sections.ContainsKey(peer)) continue;
+                if (await ProbeAsync(invocation, socket, AnswerLimit) is not { } report) continue;
+                hosted.UnionWith(report.Sections.Select(section => section.Key));
+                if (!report.Sections.ContainsKey(peer)) continue;
             }
             catch (ErrnoException e) when (e.Errno == Errno.ETIMEDOUT)
             {
@@ -94,8 +103,16 @@ internal static class Common
 
         throw hung ?? new ErrnoException(
             Errno.ENOENT,
-            isGiven ? $"the process at {invocation.Get("--socket")} does not host {peer}"
-                : $"no process of state directory {StateOf(invocation).Path} hosts {peer}; see `archipelago status`");
+            isGiven ? $"the process at {invocation.Get("--socket")} does not host {peer}" : WhoHosts(StateOf(invocation).Path, peer, hosted));
+    }
+
+    /// <summary>What to do where no process hosts a peer. What serves volumes goes together: if more than one is gone they are started with one command.</summary>
+    private static string WhoHosts(string state, string peer, HashSet<string> hosted)
+    {
+        if (hosted.Count == 0) return $"nothing runs on state directory {state}: start it with `archipelago up`, or say by --state where it runs";
+        string[] together = ["mapperd", "vlmcd"];
+        string gone = string.Join(' ', together.Contains(peer) ? together.Where(name => !hosted.Contains(name)) : [peer]);
+        return $"no process of state directory {state} hosts {peer}: start it with `archipelago run {gone}`; `archipelago status` shows what runs";
     }
 
     internal static IReadOnlyList<string> Sockets(Invocation invocation) =>

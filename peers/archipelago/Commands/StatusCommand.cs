@@ -79,7 +79,7 @@ internal static class StatusCommand
     /// <summary>What to say where no process lives; with what a former run has left in its segment.</summary>
     internal static string NothingRuns(string state, long? dirtyPages) => dirtyPages is null
         ? $"nothing runs on state directory {state}"
-        : $"nothing runs on state directory {state}, but the segment of a former run is there with {dirtyPages} dirty pages; `archipelago up` takes it over";
+        : $"nothing runs on state directory {state}, but the segment of a former run is there with {Invocation.Count(dirtyPages.Value, "dirty page")}; `archipelago up` takes it over";
 
     private static bool IsDeadClient(PortInfo port) => port is { Transient: true, State: "dead" };
 
@@ -95,7 +95,7 @@ internal static class StatusCommand
                     : [$"{p.Pid}", "", p.Error!.StartsWith(nameof(Errno.ETIMEDOUT), StringComparison.Ordinal) ? "hung" : "no answer", "", "", p.Error]));
         if (status.Segment is null) return;
         Invocation.Write("");
-        Invocation.Write($"segment {status.Segment.Directory}: {Invocation.Size(status.Segment.Bytes)}, {Invocation.Number(status.Segment.Pages)} pages, {Invocation.Number(status.Segment.DirtyPages)} dirty");
+        Invocation.Write($"segment {status.Segment.Directory}: {Invocation.Size(status.Segment.Bytes)}, {Invocation.Count(status.Segment.Pages, "page")}, {Invocation.Number(status.Segment.DirtyPages)} dirty");
         var gone = status.Ports.Where(IsDeadClient).ToArray();
         SegmentCommands.WritePorts(status.Ports.Except(gone));
         if (gone.Length > 0) Invocation.Write($"and {gone.Length} {(gone.Length == 1 ? "port of a dead client" : "ports of dead clients")}, freed at the next start of a peer; `archipelago segment ports` lists all");

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Archipelago.Cli.Commands.Volumes;
 using Archipelago.Mapperd.Control;
 using Archipelago.Runtime.Control;
 
@@ -41,7 +42,13 @@ internal sealed record VolumeView(
     public string? Id { get; init; }
     public ulong? Objects { get; init; }
     public ulong Parent { get; init; }
-    public ulong Epoch { get; init; }
+    /// <summary>Null where it is not known, as in lists.</summary>
+    public ulong? Epoch { get; init; }
+    /// <summary>Of the openers those by `volume open`.</summary>
+    public int OpenersByCommand { get; init; }
+    /// <summary>Of `volume close`: for what it was open, <c>write</c>, <c>read</c> or <c>standby</c>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Closed { get; init; }
     public IReadOnlyList<SnapshotInfo>? Snapshots { get; init; }
     public LockInfo? Lock { get; init; }
     public RemovalInfo? Removal { get; init; }
@@ -51,16 +58,33 @@ internal sealed record VolumeView(
 /// <summary>A snapshot, and how it is reached. Sizes in bytes; Id: of its volume.</summary>
 internal sealed record SnapshotView(
     string Name, string Id, ulong Number, ulong Parent, ulong Size, int ObjectSize, ulong Objects, DateTimeOffset CreatedAt, string State, int Openers, IReadOnlyList<string> Clones,
-    IReadOnlyList<string> Uris);
+    IReadOnlyList<string> Uris)
+{
+    /// <summary>Of the openers those by `volume open`.</summary>
+    public int OpenersByCommand { get; init; }
+    /// <summary>Of `volume close`: <c>read</c>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Closed { get; init; }
+}
 
-/// <summary>The answer of `volume map`.</summary>
-internal sealed record MapView(MapHead Map, IReadOnlyList<MapChunk> Chunks);
+/// <summary>What `volume delete` has deleted: a <c>volume</c> or a <c>snapshot</c>.</summary>
+internal sealed record DeletedView(string Name, string Kind);
+
+/// <summary>The lock of a volume, as `volume lock` and `unlock` leave it; KilledProcess: that of this machine that had it when it was broken.</summary>
+internal sealed record LockView(
+    string Name, string State, string? Owner, string? Address, DateTimeOffset? Since, DateTimeOffset? Renewed, double? LeaseSeconds, ulong? Epoch, string? Fault, bool Kept, int? KilledProcess)
+{
+    internal static LockView Of(string name, LockInfo l, int? killed) => new(name, l.State, l.Owner, l.Address, l.Since, l.Renewed, l.LeaseSeconds, l.Epoch, l.Fault, l.Kept, killed);
+}
+
+/// <summary>The answer of `volume map`. Base: name of what the volume was cloned from, null if it was not, or the name is not known.</summary>
+internal sealed record MapView(MapHead Map, IReadOnlyList<MapChunk> Chunks, string? Base);
 
 /// <summary>The answer of `volume diff`.</summary>
 internal sealed record DiffView(string From, string To, IReadOnlyList<DiffExtent> Extents);
 
 /// <summary>The answer of `volume du`.</summary>
-internal sealed record UsageView(IReadOnlyList<VersionUsage> Versions);
+internal sealed record UsageView(IReadOnlyList<VersionUsage> Versions, UsageSum Total);
 
 /// <summary>The answer of `volume hash`.</summary>
 internal sealed record HashView(string Name, string Hash);
@@ -120,6 +144,8 @@ internal sealed record FullStatus(string State, bool Running, IReadOnlyList<Proc
 [JsonSerializable(typeof(StopStep))]
 [JsonSerializable(typeof(VolumesView))]
 [JsonSerializable(typeof(SnapshotView))]
+[JsonSerializable(typeof(DeletedView))]
+[JsonSerializable(typeof(LockView))]
 [JsonSerializable(typeof(MapView))]
 [JsonSerializable(typeof(DiffView))]
 [JsonSerializable(typeof(UsageView))]

@@ -12,12 +12,13 @@ internal static class Greeting
     internal static void Print(UpReport report)
     {
         Console.Out.WriteLine($"archipelago {PeerProcess.Version} is up: state {report.State}, segment {report.Segment}, control socket {report.Socket}");
-        foreach (var volume in report.Volumes.Take(3))
+        foreach (var volume in report.Volumes.Take(1))
         {
             foreach (string uri in volume.Uris) Attach(volume.Name, uri);
         }
 
         string state = report.State == StateDirectory.Default() ? "" : $" --state '{report.State}'";
+        if (report.Volumes.Count > 1) Console.Out.WriteLine($"\nand {report.Volumes.Count - 1} more:    archipelago volume list{state}");
         Console.Out.WriteLine($"\nMore volumes:  archipelago volume create{state} NAME SIZE\nState:         archipelago status{state}\nStop:          archipelago down{state}{(report.Log is null ? "   (or Ctrl-C)" : "")}");
         Console.Out.Flush();
     }
@@ -26,7 +27,7 @@ internal static class Greeting
     {
         Console.Out.WriteLine($"""
 
-            volume '{volume}':
+            volume {volume}:
               URI   {uri}
               info  qemu-img info '{uri}'
               qemu  qemu-system-x86_64 -m 512 -nographic -drive 'file={uri},format=raw,if=virtio'

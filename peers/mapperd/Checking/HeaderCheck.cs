@@ -68,8 +68,9 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
         if (seen.Faults.Count > 0) return;
         foreach (var snapshot in seen.Snapshots)
         {
-            if (snapshot.Parent != 0 && seen.Find(snapshot.Parent) == null) Wrong($"snapshot {snapshot.Number} {snapshot.Name} comes from snapshot {snapshot.Parent}, of which there is no record");
-            if (snapshot.Layer == root.Layer) Wrong($"snapshot {snapshot.Number} {snapshot.Name} has the layer {root.Layer:x14} to which the volume writes");
+            string name = snapshot.Name.Length > 0 ? $"{snapshot.Number} {snapshot.Name}" : $"{snapshot.Number}";
+            if (snapshot.Parent != 0 && seen.Find(snapshot.Parent) == null) Wrong($"snapshot {name} comes from snapshot {snapshot.Parent}, of which there is no record");
+            if (snapshot.Layer == root.Layer) Wrong($"snapshot {name} has the layer {root.Layer:x14} to which the volume writes");
         }
 
         if (root.Parent != 0 && seen.Find(root.Parent) == null) Wrong($"the volume comes from snapshot {root.Parent}, of which there is no record");

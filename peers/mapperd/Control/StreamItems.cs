@@ -64,7 +64,15 @@ public sealed record DiffExtent(ulong Offset, ulong Length, string Kind);
 /// <param name="Done">Objects looked at.</param>
 /// <param name="Of">Of how many.</param>
 /// <param name="Versions">In the last item: what each version takes, the volume itself last.</param>
-public sealed record UsageItem(ulong Done, ulong Of, IReadOnlyList<VersionUsage>? Versions = null);
+/// <param name="Total">In the last item: what they take together.</param>
+public sealed record UsageItem(ulong Done, ulong Of, IReadOnlyList<VersionUsage>? Versions = null, UsageTotal? Total = null);
+
+/// <summary>What all versions of a volume take in the store together: an object that several share counts once.</summary>
+/// <param name="Bytes">Bytes of objects.</param>
+/// <param name="Objects">Objects.</param>
+/// <param name="OriginBytes">Of these bytes those that the snapshot refers to, too, from which the volume was cloned.</param>
+/// <param name="OriginObjects">Of the objects the same.</param>
+public sealed record UsageTotal(ulong Bytes, ulong Objects, ulong OriginBytes, ulong OriginObjects);
 
 /// <summary>What a version takes in the store.</summary>
 /// <param name="Name"><c>volume</c> or <c>volume@snapshot</c>; <c>volume@#N</c> for what is being removed.</param>

@@ -8,8 +8,13 @@ namespace Archipelago.Mapperd.Inspection;
 /// <summary>
 /// What each version of a volume takes in the store, counted chunk by chunk for all versions together, so that an object that several share is asked for once.
 /// </summary>
-internal sealed class Usage(IReadOnlyList<Usage.Version> versions, ObjectSizes sizes)
+/// <param name="versions">The volume's versions.</param>
+/// <param name="origin">What the volume was cloned from; null if it was not.</param>
+/// <param name="sizes">Asks the store.</param>
+internal sealed class Usage(IReadOnlyList<Usage.Version> versions, VersionMap? origin, ObjectSizes sizes)
 {
+    private ulong _bytes, _objects, _originBytes, _originObjects;
+
     /// <summary>A version, and the versions next to it in the tree.</summary>
     internal sealed record Version(string Name, string State, ulong Size, ulong Objects, VersionMap Map, IReadOnlyList<VersionMap> Neighbours)
     {
@@ -44,7 +49,24 @@ internal sealed class Usage(IReadOnlyList<Usage.Version> versions, ObjectSizes s
                 else (version.SharedBytes, version.SharedObjects) = (version.SharedBytes + (ulong)size, version.SharedObjects + 1);
             }
         }
+
+        await SumAsync(chunk, known);
     }
+
+    /// <summary>What the versions refer to in this chunk, each object once.</summary>
+    private async ValueTask SumAsync(int chunk, Dictionary<(ulong Layer, ulong Index), long> known)
+    {
+        ulong first = (ulong)chunk * MapGeometry.ChunkEntries;
+        var before = origin == null ? default : await VersionEntries.ReadAsync(origin, ulong.MaxValue, chunk);
+        foreach (var (place, size) in known.Where(pair => pair.Value >= 0))
+        {
+            (_bytes, _objects) = (_bytes + (ulong)size, _objects + 1);
+            var entry = before[(int)(place.Index - first)];
+            if (!entry.IsDamaged && entry.Layer == place.Layer) (_originBytes, _originObjects) = (_originBytes + (ulong)size, _originObjects + 1);
+        }
+    }
+
+    internal UsageTotal Total() => new(_bytes, _objects, _originBytes, _originObjects);
 
     internal IReadOnlyList<VersionUsage> Result() =>
         [.. versions.Select(v => new VersionUsage(v.Name, v.State, v.Size, v.OwnBytes, v.SharedBytes, v.OwnObjects, v.SharedObjects, v.Damaged))];

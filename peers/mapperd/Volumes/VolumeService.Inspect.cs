@@ -48,14 +48,14 @@ internal sealed partial class VolumeService
     internal async Task CountAsync(string name, Func<UsageItem, ValueTask> tell, CancellationToken cancel)
     {
         var volume = await LookAsync(name);
-        var usage = new Usage(await VersionsAsync(volume), Sizes(cancel));
+        var usage = new Usage(await VersionsAsync(volume), await BaseOfAsync(volume.Root!), Sizes(cancel));
         for (int chunk = 0; chunk < usage.Chunks; chunk++)
         {
             await tell(new UsageItem((ulong)chunk, (ulong)usage.Chunks));
             await usage.CountAsync(chunk);
         }
 
-        await tell(new UsageItem((ulong)usage.Chunks, (ulong)usage.Chunks, usage.Result()));
+        await tell(new UsageItem((ulong)usage.Chunks, (ulong)usage.Chunks, usage.Result(), usage.Total()));
     }
 
     internal async Task HashAsync(VolumeName name, Func<HashItem, ValueTask> tell, CancellationToken cancel)

@@ -237,7 +237,7 @@ internal sealed partial class VolumeService
         await _store.PutSnapshotAsync(volume, volume.Slots.IndexOf(record), null);
         _maps.Remove((volume.Root.Id, record.Number));
         if (record.Name.Length > 0 && volume.Find(record.Name) == null) Flows.Remove([$"{volume.Name}@{record.Name}"]);
-        _context.Log.LogInformation("volume {Volume}: snapshot {Number} {Name} is removed", volume.Name, record.Number, record.Name);
+        _context.Log.LogInformation("volume {Volume}: snapshot {Number}{Name} is removed", volume.Name, record.Number, record.Name.Length > 0 ? " " + record.Name : ", which has no name,");
     }
 
     /// <summary>

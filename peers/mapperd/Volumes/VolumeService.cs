@@ -88,6 +88,7 @@ internal sealed partial class VolumeService
         try
         {
             if (!volume.IsOpen && await WasOpenAsync(volume)) await ResumeOrLoseAsync(volume);
+            bool wasUsed = IsUsedOrLost(volume);
             if (!volume.IsOpen) _locks.ForgetLoss(FlowTable.Find(_context.Segment, volume.NameBytes));
             if (!volume.IsOpen && isReplay)
             {
@@ -96,7 +97,7 @@ internal sealed partial class VolumeService
                 return;
             }
 
-            if (!volume.IsOpen) throw new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here: nobody has opened it, or another host has taken it over; `archipelago volume info {name}` says who has it");
+            if (!volume.IsOpen) throw await NotOpenAsync(name, wasUsed);
             volume.IsOpen = false;
             try
             {
@@ -326,6 +327,19 @@ internal sealed partial class VolumeService
         {
             _context.Log.LogWarning("{Error}; its lease will run out", failed.Message);
         }
+    }
+
+    /// <summary>Somebody here has the volume's flow, be it that he lost the volume: ESTALE tells him that it is his no more.</summary>
+    private bool IsUsedOrLost(Volume volume) =>
+        FlowTable.Find(_context.Segment, volume.NameBytes) is var flow and not 0 && FlowUse.IsUsed(_context.Segment, flow);
+
+    /// <summary>Why a close is refused. What nobody here has ever had, or has closed, was not taken from anybody.</summary>
+    private async ValueTask<ErrnoException> NotOpenAsync(string name, bool wasUsed)
+    {
+        if (wasUsed)
+            return new ErrnoException(Errno.ESTALE, $"volume {name} is not open for writing here: nobody has opened it, or another host has taken it over; `archipelago volume info {name}` says who has it");
+        return await _store.ResolveAsync(name) == 0 ? VolumeStore.NoVolume(name)
+            : new ErrnoException(Errno.EINVAL, $"volume {name} is not open here: there is nothing to close; `archipelago volume info {name}` says who has it");
     }
 
     private async ValueTask<bool> WasOpenAsync(Volume volume)

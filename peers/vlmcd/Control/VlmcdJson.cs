@@ -6,7 +6,8 @@ namespace Archipelago.Vlmcd.Control;
 /// <param name="Name">Name.</param>
 /// <param name="Size">Bytes.</param>
 /// <param name="ObjectSize">Bytes of an object.</param>
-public sealed record VolumeState(string Name, ulong Size, int ObjectSize);
+/// <param name="Closed">Of a close: for what it was open, <c>write</c>, <c>read</c> or <c>standby</c>.</param>
+public sealed record VolumeState(string Name, ulong Size, int ObjectSize, string? Closed = null);
 
 /// <summary>The body of <c>POST /v1/volumes</c>.</summary>
 /// <param name="Name">Name.</param>
@@ -35,7 +36,8 @@ public sealed record VolumeChange(
 /// <param name="Openers">Opens.</param>
 /// <param name="ReadOnly">Only for reading.</param>
 /// <param name="Standby">Another host has it; the first change here takes it over.</param>
-public sealed record OpenVolume(string Name, int Openers, bool ReadOnly, bool Standby = false);
+/// <param name="Own">Of the opens those without a gateway, by <c>volume open</c>.</param>
+public sealed record OpenVolume(string Name, int Openers, bool ReadOnly, bool Standby = false, int Own = 0);
 
 /// <summary>The section of vlmcd in <c>GET /v1/status</c>, and the answer of <c>GET /v1/vlmcd</c>.</summary>
 /// <param name="Open">What is open.</param>

@@ -138,9 +138,9 @@ internal sealed partial class VolumeService
         }
     }
 
-    /// <summary>Ends an OPEN of this peer itself, for an operator; or what nobody uses any more and a peer that died has left open.</summary>
-    /// <exception cref="ErrnoException">EBUSY: gateways have it open. EINVAL, ESTALE: nobody has.</exception>
-    internal async Task CloseOwnAsync(VolumeName name, int port)
+    /// <summary>Ends an OPEN of this peer itself, for an operator; or what nobody uses any more and a peer that died has left open. Tells which it was.</summary>
+    /// <exception cref="ErrnoException">EBUSY: gateways have it open. EINVAL: nobody has. ENOENT: there is none. ESTALE: another host has taken it.</exception>
+    internal async Task<VolumeKey> CloseOwnAsync(VolumeName name, int port)
     {
         Volume?[] both = [Table.Find(VolumeKey.Of(name, false)), Table.Find(VolumeKey.Of(name, true))];
         Volume[] found = [.. both.OfType<Volume>().Distinct()];
@@ -150,6 +150,7 @@ internal sealed partial class VolumeService
             throw new ErrnoException(Errno.EBUSY, $"{name} is open for {openers} {(openers == 1 ? "client" : "clients")} of gateways and not by `volume open`; it is closed when they go");
         else if (name.Snapshot != null) throw new ErrnoException(Errno.EINVAL, $"{name} is not open here");
         else await CloseLostAsync(name);
+        return volume?.Key ?? VolumeKey.Of(name, false);
     }
 
     /// <summary>Of what is not loaded here: what a predecessor had open, or that it was lost since.</summary>

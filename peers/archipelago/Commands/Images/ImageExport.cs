@@ -15,6 +15,8 @@ internal static class ImageExport
         var name = VolumeArguments.EitherOf(invocation);
         string file = Path.GetFullPath(invocation.Argument("FILE")), notes = file + ".export";
         string format = invocation.Get("--format") ?? (file.EndsWith(".qcow2", StringComparison.OrdinalIgnoreCase) ? "qcow2" : "raw");
+        if (Directory.Exists(file)) throw new ErrnoException(Errno.EISDIR, $"{file} is a directory: name the file to write");
+        if (Path.GetDirectoryName(file) is { } directory && !Directory.Exists(directory)) throw new ErrnoException(Errno.ENOENT, $"{file} cannot be made: there is no directory {directory}; make it first");
         if (!ImageCommands.Formats.Contains(format)) throw new UsageException($"--format: expected {string.Join(" or ", ImageCommands.Formats)}, found {format}");
         bool resumes = invocation.Has("--resume"), verifies = invocation.Has("--verify");
         long step = ImageCommands.StepOf(invocation);

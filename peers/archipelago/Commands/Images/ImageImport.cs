@@ -26,6 +26,8 @@ internal static class ImageImport
         // qemu takes what a part of such an image has in its backing file for zeros (7.2): all of it at once.
         if (image.Backing != null) step = image.Size;
         if (image.Size == 0) throw new ErrnoException(Errno.EINVAL, $"{file}: the image is empty, and a volume has at least 512 bytes");
+        if (image.Format == "raw" && new FileInfo(file).Length is var bytes && bytes < image.Size)
+            Invocation.Note($"archipelago: {file} has {bytes} bytes, and volumes are made of blocks of 512: {name} has {image.Size}, of which the last {image.Size - bytes} are zeros");
         string Node(long offset, long length) => image.Backing == null ? QemuImg.NodeOf(file, image.Format, offset, length) : QemuImg.WholeNode(file, image.Format);
         var export = await NbdExport.FindAsync(invocation, name);
         string notes = Common.StateOf(invocation).File($"import.{name}");

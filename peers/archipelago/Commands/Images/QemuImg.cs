@@ -1,12 +1,16 @@
 using System.ComponentModel;
 using System.Diagnostics;
+using System.Globalization;
+using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
+using Archipelago.Cli.CommandLine;
 using Archipelago.Runtime;
 
 namespace Archipelago.Cli.Commands.Images;
 
 /// <summary>Runs `qemu-img`.</summary>
-internal static class QemuImg
+internal static partial class QemuImg
 {
     /// <summary>An image as qemu-img sees it.</summary>
     internal sealed record Info(string Format, long Size, string? Backing);
@@ -15,9 +19,14 @@ internal static class QemuImg
     /// <exception cref="ErrnoException">It cannot be read, or qemu-img is not there.</exception>
     internal static async Task<Info> InspectAsync(string file, string? format, CancellationToken cancel)
     {
+        if (Directory.Exists(file)) throw new ErrnoException(Errno.EISDIR, $"{file} is a directory: name the image file");
         if (!File.Exists(file)) throw new ErrnoException(Errno.ENOENT, $"{file}: there is no such file");
-        string json = await RunAsync(["info", "--output=json", .. format is null ? (string[])[] : ["-f", format], file], cancel);
-        using var document = JsonDocument.Parse(json);
+        string[] arguments = ["info", "--output=json", .. format is null ? (string[])[] : ["-f", format], file];
+        var (code, output, error) = await TryRunAsync(arguments, cancel);
+        if (code != 0 && error.Contains("Unknown driver", StringComparison.Ordinal))
+            throw new UsageException($"--format: qemu-img knows no format {format}; expected raw, qcow2, or another one that `qemu-img --help` lists");
+        if (code != 0) throw Failed(arguments, code, error);
+        using var document = JsonDocument.Parse(output);
         var root = document.RootElement;
         string found = root.GetProperty("format").GetString()!;
         string? backing = root.TryGetProperty("backing-filename", out var name) ? name.GetString() : null;
@@ -44,10 +53,10 @@ internal static class QemuImg
     /// <summary>A comma ends a value; two are one.</summary>
     internal static string Escape(string value) => value.Replace(",", ",,", StringComparison.Ordinal);
 
-    /// <summary>Runs it; its output.</summary>
-    internal static async Task<string> RunAsync(string[] arguments, CancellationToken cancel)
+    /// <summary>Runs it; its output. <paramref name="percent"/>: told how far it is, which it says where it gets -p.</summary>
+    internal static async Task<string> RunAsync(string[] arguments, CancellationToken cancel, Action<double>? percent = null)
     {
-        var (code, output, error) = await TryRunAsync(arguments, cancel);
+        var (code, output, error) = await TryRunAsync(arguments, cancel, percent);
         return code == 0 ? output : throw Failed(arguments, code, error);
     }
 
@@ -55,13 +64,13 @@ internal static class QemuImg
         new(Errno.EIO, $"qemu-img {arguments[0]} ended with {code}: {(error.Trim() is { Length: > 0 } text ? text.Replace("\n", "; ", StringComparison.Ordinal) : "it did not say why")}");
 
     /// <summary>Runs it to its end, whatever that is.</summary>
-    internal static async Task<(int Code, string Output, string Error)> TryRunAsync(string[] arguments, CancellationToken cancel)
+    internal static async Task<(int Code, string Output, string Error)> TryRunAsync(string[] arguments, CancellationToken cancel, Action<double>? percent = null)
     {
         using var process = Start(arguments);
         try
         {
             process.StandardInput.Close();
-            var output = process.StandardOutput.ReadToEndAsync(cancel);
+            var output = percent is null ? process.StandardOutput.ReadToEndAsync(cancel) : FollowAsync(process.StandardOutput, percent, cancel);
             var error = process.StandardError.ReadToEndAsync(cancel);
             await process.WaitForExitAsync(cancel);
             return (process.ExitCode, await output, await error);
@@ -74,6 +83,27 @@ internal static class QemuImg
             throw;
         }
     }
+
+    /// <summary>Reads its output, and of that tells each <c>(12.50/100%)</c>.</summary>
+    private static async Task<string> FollowAsync(TextReader from, Action<double> percent, CancellationToken cancel)
+    {
+        var all = new StringBuilder();
+        var part = new char[256];
+        int seen = 0;
+        while (await from.ReadAsync(part, cancel) is var read and > 0)
+        {
+            all.Append(part, 0, read);
+            string fresh = all.ToString(seen, all.Length - seen);
+            if (Percent().Matches(fresh) is not { Count: > 0 } matches) continue;
+            seen += matches[^1].Index + matches[^1].Length;
+            percent(double.Parse(matches[^1].Groups[1].Value, CultureInfo.InvariantCulture));
+        }
+
+        return all.ToString();
+    }
+
+    [GeneratedRegex(@"\(([0-9.]{1,8})/100%\)")]
+    private static partial Regex Percent();
 
     private static Process Start(string[] arguments)
     {

@@ -37,8 +37,8 @@ internal sealed partial class Transfer : IDisposable
             bool skipsZeros = isBlank || !isFirst;
             await QemuImg.RunAsync(
                 [
-                    "convert", "-n", "-t", "writeback", "-m", "8", .. skipsZeros ? (string[])["--target-is-zero"] : [], "--image-opts", from(state.Done, length), "--target-image-opts", to(state.Done, length),
-                ], _cancel.Token);
+                    "convert", "-p", "-n", "-t", "writeback", "-m", "8", .. skipsZeros ? (string[])["--target-is-zero"] : [], "--image-opts", from(state.Done, length), "--target-image-opts", to(state.Done, length),
+                ], _cancel.Token, part => progress.Report(state.Done + length * part / 100, state.Size));
             await makeStable();
             state = state with { Done = state.Done + length };
             state.Save(notes);
@@ -56,8 +56,8 @@ internal sealed partial class Transfer : IDisposable
         for (long done = 0; done < size; done += step)
         {
             long length = Math.Min(step, size - done);
-            string[] arguments = ["compare", "--image-opts", one(done, length), other(done, length)];
-            var (code, output, error) = await QemuImg.TryRunAsync(arguments, _cancel.Token);
+            string[] arguments = ["compare", "-p", "--image-opts", one(done, length), other(done, length)];
+            var (code, output, error) = await QemuImg.TryRunAsync(arguments, _cancel.Token, part => progress.Report(done + length * part / 100, size));
             if (code > 1) throw QemuImg.Failed(arguments, code, error);
             if (code == 1)
             {

@@ -59,9 +59,9 @@ internal static class CheckCommand
                 ["VOLUME", "OBJECT", ">OFFSET", ">LENGTH", "~WHAT IS WRONG", "~WHAT TO DO"],
                 findings.Select(f => (string[])[f.Volume, f.Object, Text(f.Offset), Text(f.Length), f.What, f.Advice]));
         foreach (string skipped in result.Skipped) Invocation.Note($"not looked at: {skipped}");
-        if (result.Unreferenced is { } left) Invocation.Write($"{Invocation.Number(left)} objects that nothing refers to{(left > 0 ? "; `archipelago volume gc` removes them" : "")}");
-        Invocation.Write($"{Invocation.Number(result.Volumes)} volumes, {Invocation.Number(result.Entries)} entries of maps checked{(result.Repaired > 0 ? $"; {Invocation.Number(result.Repaired)} repaired" : "")}");
-        Invocation.Write($"{Invocation.Number(result.Problems)} problems");
+        if (result.Unreferenced is { } left) Invocation.Write($"{Invocation.Count(left, "object")} that nothing refers to{(left > 0 ? $"; `archipelago volume gc` removes {(left == 1 ? "it" : "them")}" : "")}");
+        Invocation.Write($"{Invocation.Count(result.Volumes, "volume")}, {Invocation.Number(result.Entries)} {(result.Entries == 1 ? "entry" : "entries")} of maps checked{(result.Repaired > 0 ? $"; {Invocation.Number(result.Repaired)} repaired" : "")}");
+        Invocation.Write($"{Invocation.Count(result.Problems, "problem")}");
     }
 
     private static string Text(ulong? value) => value?.ToString(CultureInfo.InvariantCulture) ?? "";

@@ -42,8 +42,8 @@ internal static class CollectCommand
         else
         {
             Invocation.Write(
-                $"{Invocation.Number(result!.Objects)} objects, {Invocation.Number(result.Unreferenced)} of them referred to by nothing; {(dry ? "nothing was removed (--dry-run)" : $"{Invocation.Number(result.Removed)} removed")}"
-                    + (result.Foreign > 0 ? $"; {Invocation.Number(result.Foreign)} objects that are none of ours were left alone" : ""));
+                $"{Invocation.Count(result!.Objects, "object")}, {Invocation.Number(result.Unreferenced)} of them referred to by nothing; {(dry ? "nothing was removed (--dry-run)" : $"{Invocation.Number(result.Removed)} removed")}"
+                    + (result.Foreign > 0 ? $"; {Invocation.Count(result.Foreign, "object")} that {(result.Foreign == 1 ? "is none of ours was" : "are none of ours were")} left alone" : ""));
             foreach (string skipped in result.Skipped) Invocation.Note($"not looked at: {skipped}");
         }
 

@@ -18,7 +18,10 @@ internal static class FromObjects
 
     internal static async Task<int> CreateAsync(Invocation invocation, string name, ulong? size, int? objectSize, CancellationToken cancel)
     {
-        var request = new AssembleRequest(await ReadAsync(invocation.Get("--from-objects")!, cancel), size, objectSize);
+        string file = invocation.Get("--from-objects")!;
+        var names = await ReadAsync(file, cancel);
+        if (names.Count == 0 && size == null) throw new ErrnoException(Errno.EINVAL, $"{(file == "-" ? "standard input" : file)}: the list names no object, and so no size: list objects, or say SIZE for a blank volume");
+        var request = new AssembleRequest(names, size, objectSize);
         using (var progress = new StepProgress())
         {
             await VolumeHosts.StreamAsync(

@@ -22,7 +22,7 @@ internal static class InspectCommands
                     + "before counts, too. Extents end at the end of TO; what a smaller TO cut off is not shown. FROM and TO may be of different volumes, such as a clone and what it came from, if their objects have one size.",
                 "Of a volume that is open the present state is compared, without what its clients have not yet had answered. Exit code 1: there are unknown extents.",
             ],
-            Arguments = [new("FROM", "The older: VOLUME@SNAPSHOT, or VOLUME as it is now.", Shell: Common.VolumeNames), new("TO", "The younger: VOLUME@SNAPSHOT or VOLUME.", Shell: Common.VolumeNames)],
+            Arguments = [new("FROM", "The older: VOLUME@SNAPSHOT, or VOLUME as it is now.", Shell: Common.VersionNames), new("TO", "The younger: VOLUME@SNAPSHOT or VOLUME.", Shell: Common.VersionNames)],
             Options = client,
             Run = DiffAsync,
             Examples = ["archipelago volume diff vm1@monday vm1@tuesday", "archipelago volume diff vm1@monday vm1 --json"],
@@ -33,6 +33,7 @@ internal static class InspectCommands
             [
                 "OWN: bytes of objects that no version next to this one refers to, what deleting it would free; SHARED: bytes of objects that it has in common with the one it came from, or with one that came from "
                     + "it. A volume's own bytes are those written since its last snapshot. Sizes are those of the objects in the store (up to the last byte ever written; holes within an object count).",
+                "What several versions share counts as SHARED in each of them; in the total, the last line, each object counts once. A clone alone counts with what it shares with the snapshot that it came from.",
                 "Asks the store for each object, slowly, so that guests do not notice: a large volume takes minutes. Exit code 1: of damaged volumes or parts nothing is known.",
             ],
             Arguments = [new("NAME", "The volume; all if it is not given.", Minimum: 0, Shell: Common.VolumeNames)],
@@ -80,15 +81,16 @@ internal static class InspectCommands
     private static async Task<int> UsageAsync(Invocation invocation, CancellationToken cancel)
     {
         string given = invocation.Argument("NAME");
-        string[] names = given.Length > 0 ? [NameOf(invocation)]
-            : [.. (await VolumeHosts.AskMapperdAsync(invocation, c => c.GetAsync("/v1/volumes", MapperdJson.Default.VolumeList, cancel))).Volumes.Where(v => v.State != "deleting").Select(v => v.Name)];
+        var volumes = given.Length > 0 ? [] : (await VolumeHosts.AskMapperdAsync(invocation, c => c.GetAsync("/v1/volumes", MapperdJson.Default.VolumeList, cancel))).Volumes;
+        string[] names = given.Length > 0 ? [NameOf(invocation)] : [.. volumes.Where(v => v.State != "deleting").Select(v => v.Name)];
         var found = new List<VersionUsage>();
+        var totals = new Dictionary<string, UsageTotal>(StringComparer.Ordinal);
         bool isWhole = true;
         foreach (string name in names)
         {
             try
             {
-                await CountAsync(invocation, name, found, cancel);
+                totals[name] = await CountAsync(invocation, name, found, cancel);
             }
             catch (ErrnoException damaged) when (given.Length == 0 && damaged.Errno is Errno.EIO or Errno.EPROTO)
             {
@@ -98,26 +100,34 @@ internal static class InspectCommands
             }
         }
 
-        if (invocation.Json) Invocation.WriteJson(new UsageView(found), DaemonJson.Default.UsageView);
+        var total = UsageSum.Of(totals, volumes);
+        if (invocation.Json) Invocation.WriteJson(new UsageView(found, total), DaemonJson.Default.UsageView);
         else
+        {
             Invocation.WriteTable(
                 ["NAME", ">SIZE", ">OWN", ">SHARED", ">OWN OBJECTS", ">SHARED OBJECTS", "STATE"],
                 found.Select(v => (string[])
                 [
                     v.Name, Invocation.Size(v.Size), Invocation.Size(v.OwnBytes), Invocation.Size(v.SharedBytes), Invocation.Number(v.OwnObjects), Invocation.Number(v.SharedObjects),
-                    v.DamagedObjects > 0 ? $"damaged: nothing is known of {v.DamagedObjects} objects" : v.State,
+                    v.DamagedObjects > 0 ? $"damaged: nothing is known of {Invocation.Count(v.DamagedObjects, "object")}" : v.State,
                 ]));
+            Invocation.Write($"total: {Invocation.Size(total.Bytes)} in {Invocation.Count(total.Objects, "object")}, each counted once");
+        }
+
         return isWhole && found.All(v => v.DamagedObjects == 0) ? ExitCode.Ok : ExitCode.Failed;
     }
 
-    private static async Task CountAsync(Invocation invocation, string name, List<VersionUsage> found, CancellationToken cancel)
+    private static async Task<UsageTotal> CountAsync(Invocation invocation, string name, List<VersionUsage> found, CancellationToken cancel)
     {
+        UsageTotal? total = null;
         using var progress = new Progress($"counting the objects of {name}, in parts of its map");
         await VolumeHosts.StreamAsync(invocation, $"/v1/volumes/{name}/usage", Nothing.Value, ControlJson.Default.Nothing, MapperdJson.Default.UsageItem, item =>
         {
             progress.Report(item.Done, item.Of);
             found.AddRange(item.Versions ?? []);
+            total = item.Total ?? total;
         }, cancel);
+        return total!;
     }
 
     private static async Task<int> HashAsync(Invocation invocation, CancellationToken cancel)

@@ -2,6 +2,7 @@ using System.Globalization;
 using Archipelago.Cli.CommandLine;
 using Archipelago.Cli.Daemon;
 using Archipelago.Mapperd.Control;
+using Archipelago.Runtime;
 using Archipelago.Runtime.Control;
 using static Archipelago.Cli.Commands.Volumes.VolumeArguments;
 
@@ -39,17 +40,34 @@ internal static class MapCommand
             }, cancel);
         }
 
-        if (invocation.Json) Invocation.WriteJson(new MapView(head!, chunks), DaemonJson.Default.MapView);
-        else Show(head!, chunks);
+        string? from = await BaseOfAsync(invocation, head!, cancel);
+        if (invocation.Json) Invocation.WriteJson(new MapView(head!, chunks, from), DaemonJson.Default.MapView);
+        else Show(head!, chunks, from);
         return head!.Faults.Count > 0 || chunks.Any(chunk => chunk.Damaged.Count > 0) ? ExitCode.Failed : ExitCode.Ok;
     }
 
-    private static void Show(MapHead head, IReadOnlyList<MapChunk> chunks)
+    /// <summary>The name of what the volume was cloned from; null if it was not, or the name is not known: the map has identities only.</summary>
+    private static async Task<string?> BaseOfAsync(Invocation invocation, MapHead head, CancellationToken cancel)
+    {
+        if (head.BaseVolume == null) return null;
+        try
+        {
+            string name = head.Name.Split('@')[0];
+            return (await VolumeHosts.DescribeAsync(invocation, name, cancel)).Base is { } found && !found.StartsWith(head.BaseVolume, StringComparison.Ordinal) ? found : null;
+        }
+        catch (ErrnoException)
+        {
+            // A map is also looked at where the rest is damaged.
+            return null;
+        }
+    }
+
+    private static void Show(MapHead head, IReadOnlyList<MapChunk> chunks, string? from)
     {
         Invocation.WriteFields(
             ("name", head.Name), ("id", head.Id), ("size", Text(head.Size)), ("object size", Text((ulong)head.ObjectSize)), ("objects", Text(head.Objects)),
             ("header", head.Header), ("directory", head.Directory), ("layer", head.Layer), ("number", head.Number == 0 ? "" : Text(head.Number)), ("parent", head.Parent == 0 ? "" : Text(head.Parent)),
-            ("base", head.BaseVolume == null ? "" : $"{head.BaseVolume}@#{head.BaseSnapshot}"), ("next snapshot", Text(head.NextSnapshot)), ("slots", Text((ulong)head.Slots)),
+            ("base", head.BaseVolume == null ? "" : $"{(from is null ? "" : from + ", ")}{head.BaseVolume}@#{head.BaseSnapshot}"), ("next snapshot", Text(head.NextSnapshot)), ("slots", Text((ulong)head.Slots)),
             ("epoch", Text(head.Epoch)), ("sequence", Text(head.Sequence)));
         Invocation.Write("");
         Invocation.WriteTable(["CHUNKS", ">FIRST OBJECT", "LAYER", "OBJECT"], Words(chunks));

@@ -13,7 +13,7 @@ internal static class SnapshotCommands
         new("volume snapshot", "make a snapshot of a volume, also while it is in use")
         {
             Description = ["It holds everything that was answered before. Moves no data, whatever the size. For a file system that need not be repaired freeze it first (`fsfreeze`)."],
-            Arguments = [Snapshot],
+            Arguments = [NewSnapshot],
             Options = client,
             Run = SnapshotAsync,
             Examples = ["archipelago volume snapshot vm1@before-upgrade"],
@@ -28,7 +28,7 @@ internal static class SnapshotCommands
         },
         new("volume rollback", "make a volume what a snapshot of it is")
         {
-            Description = ["Refused while the volume is open. What was written since the last snapshot is lost; later snapshots stay."],
+            Description = ["Refused while the volume is open. Destroys what was written since the last snapshot, and nothing brings that back: make a snapshot first if it may be wanted. Later snapshots stay."],
             Arguments = [Snapshot],
             Options = client,
             Run = RollbackAsync,

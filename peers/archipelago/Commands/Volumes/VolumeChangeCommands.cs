@@ -1,4 +1,5 @@
 using Archipelago.Cli.CommandLine;
+using Archipelago.Cli.Daemon;
 using Archipelago.Mapperd;
 using Archipelago.Maps;
 using Archipelago.Runtime;
@@ -69,9 +70,7 @@ internal static class VolumeChangeCommands
 
     private static Task<int> CreateAsync(Invocation invocation, CancellationToken cancel)
     {
-        long objectSize = invocation.Get("--object-size", new BytesType(MapperdOptions.MinObjectSize, MapperdOptions.MaxObjectSize, MapperdOptions.MinObjectSize), 0);
-        if (objectSize != 0 && !MapperdOptions.IsObjectSize(objectSize))
-            throw new UsageException($"--object-size: expected a power of two from 4k to 4M, found {invocation.Get("--object-size")}");
+        long objectSize = ObjectSizeOf(invocation);
         string name = NewNameOf(invocation);
         bool hasList = invocation.Get("--from-objects") != null;
         if (invocation.Argument("SIZE").Length == 0 && !hasList) throw new UsageException("SIZE is missing: it may be left out only with --from-objects");
@@ -80,13 +79,21 @@ internal static class VolumeChangeCommands
         return hasList ? FromObjects.CreateAsync(invocation, name, size, ofObjects, cancel) : MakeAsync(invocation, new VolumeCreate(name, size!.Value, ofObjects), cancel);
     }
 
+    /// <summary>0 for that of the configuration.</summary>
+    private static long ObjectSizeOf(Invocation invocation)
+    {
+        if (invocation.Get("--object-size") is not { } text) return 0;
+        return new BytesType(MapperdOptions.MinObjectSize, MapperdOptions.MaxObjectSize).TryParse(text, "", out long size, out _) && MapperdOptions.IsObjectSize(size) ? size
+            : throw new UsageException($"--object-size: expected a power of two from 4k to 4M, found {ConfigError.Quote(text)}");
+    }
+
     private static async Task<int> ResizeAsync(Invocation invocation, CancellationToken cancel)
     {
         var size = (ulong)invocation.Argument("SIZE", SizeType);
         string name = NameOf(invocation);
         var before = await VolumeHosts.DescribeAsync(invocation, name, cancel);
         if (size < before.Size && !invocation.Has("--shrink"))
-            throw new ErrnoException(Errno.EINVAL, $"volume '{before.Name}' has {Invocation.Size(before.Size)}; a smaller size loses what lies behind it: say --shrink if that is meant");
+            throw new ErrnoException(Errno.EINVAL, $"volume {before.Name} has {Invocation.Size(before.Size)}; a smaller size loses what lies behind it: say --shrink if that is meant");
         await VolumeHosts.ChangeAsync(invocation, name, new VolumeChange(Size: size), cancel);
         return await VolumeInfoView.ShowAsync(invocation, new VolumeName(name, null), cancel);
     }
@@ -103,8 +110,9 @@ internal static class VolumeChangeCommands
         var name = EitherOf(invocation);
         string path = $"/v1/volumes/{name}{(invocation.Has("--snapshots") ? "?snapshots=true" : "")}";
         await VolumeHosts.AskChangerAsync(invocation, c => c.DeleteAsync(path, ControlJson.Default.Nothing, cancel));
-        if (invocation.Json) Invocation.WriteJson(Nothing.Value, ControlJson.Default.Nothing);
-        else Invocation.Write($"{(name.Snapshot != null ? "snapshot" : "volume")} '{name}' is deleted");
+        string kind = name.Snapshot != null ? "snapshot" : "volume";
+        if (invocation.Json) Invocation.WriteJson(new DeletedView(name.ToString(), kind), DaemonJson.Default.DeletedView);
+        else Invocation.Write($"{kind} {name} is deleted");
         return ExitCode.Ok;
     }
 }

@@ -39,7 +39,7 @@ internal static class VolumeHosts
     internal static Task<VolumeInfo> DescribeAsync(Invocation invocation, string name, CancellationToken cancel) =>
         AskMapperdAsync(invocation, c => c.GetAsync("/v1/volumes/" + name, MapperdJson.Default.VolumeInfo, cancel));
 
-    internal static Task ChangeAsync(Invocation invocation, string name, VolumeChange change, CancellationToken cancel, bool isLong = false) =>
+    internal static Task<VolumeState> ChangeAsync(Invocation invocation, string name, VolumeChange change, CancellationToken cancel, bool isLong = false) =>
         AskChangerAsync(invocation, c => c.PutAsync("/v1/volumes/" + name, change, VlmcdJson.Default.VolumeChange, VlmcdJson.Default.VolumeState, cancel), isLong);
 
     /// <summary>Reads a stream of mapperd to its end.</summary>
@@ -101,7 +101,9 @@ internal static class VolumeHosts
         Lock = v.Lock,
         Removal = v.Removal,
         Flattening = v.Flattening,
+        OpenersByCommand = open.Open.Where(o => o.Name == v.Name).Sum(o => o.Own),
         Parent = v.Parent,
-        Epoch = v.Epoch,
+        // Lists do not read it, and a volume that was never open for writing has none.
+        Epoch = v.Epoch == 0 ? null : v.Epoch,
     };
 }

@@ -19,15 +19,23 @@ internal static class VolumeListCommand
                     + "any more; its objects are being removed, or wait until clones that share them are gone. @#N is a version without a name that a shrink or rollback left.",
                 "OPENERS: clients of gateways of this host, and `volume open`. A volume that another host has open shows 0; `volume info` tells who has it.",
             ],
-            Options = [.. client, new("--flat", null, "A plain table of the volumes alone, sorted by name: for scripts. The list of --json is in this order, too.")],
+            Options =
+            [
+                .. client,
+                new("--flat", null, "A plain table of the volumes alone, sorted by name: for scripts. The list of --json is in this order, too."),
+                new("--names", null, "The names of the volumes alone, one per line, without what is being deleted."),
+                new("--snapshots", null, "With --names: also those of the snapshots, as VOLUME@SNAPSHOT."),
+            ],
             Run = RunAsync,
-            Examples = ["archipelago volume list", "archipelago volume list --flat | awk 'NR > 1 { print $1 }'"],
+            Examples = ["archipelago volume list", "archipelago volume list --names"],
         },
     ];
 
     private static async Task<int> RunAsync(Invocation invocation, CancellationToken cancel)
     {
         bool isFlat = invocation.Has("--flat");
+        if (invocation.Has("--names")) return await NamesAsync(invocation, cancel);
+        if (invocation.Has("--snapshots")) throw new UsageException("--snapshots: goes with --names; the tree and --json have the snapshots without it");
         // A clone's base has its name from the snapshots.
         string path = isFlat && !invocation.Json ? "/v1/volumes" : "/v1/volumes?snapshots=true";
         var list = await VolumeHosts.AskMapperdAsync(invocation, c => c.GetAsync(path, MapperdJson.Default.VolumeList, cancel));
@@ -43,6 +51,20 @@ internal static class VolumeListCommand
                 snapshot.State == "ok" ? string.Join(" ", VolumeHosts.UrisOf(uris, $"{line.Volume.Name}@{snapshot.Name}")) : "",
             ]));
         foreach (var damaged in views.Where(v => v.Fault != null)) Invocation.Note($"archipelago: {damaged.Name} is damaged: {damaged.Fault}");
+        return ExitCode.Ok;
+    }
+
+    private static async Task<int> NamesAsync(Invocation invocation, CancellationToken cancel)
+    {
+        if (invocation.Json) throw new UsageException("--names: lines of text; --json has the names, too");
+        string path = invocation.Has("--snapshots") ? "/v1/volumes?snapshots=true" : "/v1/volumes";
+        var list = await VolumeHosts.AskMapperdAsync(invocation, c => c.GetAsync(path, MapperdJson.Default.VolumeList, cancel));
+        foreach (var volume in list.Volumes.Where(v => v.State != "deleting"))
+        {
+            Invocation.Write(volume.Name);
+            foreach (var snapshot in (volume.Snapshots ?? []).Where(s => s is { State: "ok", Name.Length: > 0 })) Invocation.Write($"{volume.Name}@{snapshot.Name}");
+        }
+
         return ExitCode.Ok;
     }
 
