@@ -89,9 +89,11 @@ public class CollectorRaceTests
             using var rig = new Rig(mapperd: s_quick);
             var world = new World(rig);
             world.Run(Op.Create("disk", 4 * O));
-            world.Run(Op.Create("ghost", 4 * O));
-            byte[] stale = NameRecord.ToSector(IdOf(rig, "disk"), "ghost"), made = NameRecord.ToSector(IdOf(rig, "ghost"), "ghost");
+            byte[] stale = NameRecord.ToSector(IdOf(rig, "disk"), "ghost");
             if (isDamaged) stale[30] ^= 1;
+            // Of a damaged name that a header claims the repair is another.
+            else world.Run(Op.Create("ghost", 4 * O));
+            byte[] made = NameRecord.ToSector(isDamaged ? 0x1234 : IdOf(rig, "ghost"), "ghost");
             Put(rig, stale);
             Task work = isDamaged ? RepairUntilLook(rig, look) : CollectUntilLook(rig, "n.ghost", look);
             if (work.IsCompleted) break;
@@ -99,7 +101,7 @@ public class CollectorRaceTests
             Put(rig, made);
             rig.OnStore(() => { rig.Cut.Go(); return true; });
             rig.MapperdNode.Run(async () => { await work; return true; });
-            Assert.True(rig.Do(XsegOp.Info, "ghost").Status == 0, $"the name is gone that was taken before look {look}");
+            Assert.True(rig.ClientNode.Run(() => rig.Client.Read("blocks", "n.ghost", 0, 0, 512)).Data.AsSpan().SequenceEqual(made), $"the name is gone that was taken before look {look}");
         }
     }
 
