@@ -26,12 +26,14 @@ public sealed partial class MemdPeer : Peer, IDisposable
     private bool _shaped;
     private bool _stopping;
     private readonly bool _borrowed;
+    /// <summary>Of the store, by address.</summary>
+    private readonly Dictionary<string, LockService> _instances;
     private ReplyFlags _written;
 
     /// <summary>Makes the peer. <paramref name="name"/> is its name in the paths of the control plane.</summary>
     public MemdPeer(MemdOptions options, string name = "memd")
     {
-        (_options, _name) = (options, name);
+        (_options, _name, _instances) = (options, name, []);
         _store = new ObjectStore(options.Volatile);
         Apply(options);
     }
@@ -39,7 +41,7 @@ public sealed partial class MemdPeer : Peer, IDisposable
     /// <summary>Another peer on the store of <paramref name="other"/>, which goes with that one: its successor, or that of another segment. For a simulation: one thread runs both.</summary>
     public MemdPeer(MemdPeer other)
     {
-        (_options, _name, _store) = (other._options, other._name, other._store);
+        (_options, _name, _store, _instances) = (other._options, other._name, other._store, other._instances);
         _borrowed = true;
         Apply(_options);
     }
@@ -52,7 +54,8 @@ public sealed partial class MemdPeer : Peer, IDisposable
     {
         _lender = new Lender(Context);
         _random = Context.Reactor.Random.Fork(0x6d656d64);
-        _locks = new LockService(Context, new RecordsInMemory(this));
+        var records = new RecordsInMemory(this);
+        _instances[records.Address!] = _locks = new LockService(Context, records);
         return ValueTask.CompletedTask;
     }
 

@@ -41,6 +41,8 @@ public class FormatTests
         var left = Snapshot with { Name = "", State = SnapshotState.Purged };
         Assert.Equal(left, SnapshotRecord.Read(left.ToSector(), Root, out _));
         Assert.Equal(Record, CatalogueRecord.Read(Record.ToSector(), out _));
+        var alone = Record with { IsAlone = true };
+        Assert.Equal(alone, CatalogueRecord.Read(alone.ToSector(), out _));
         Assert.Equal(77ul, NameRecord.Read(NameRecord.ToSector(77, "disk"), "disk"));
         Assert.Equal("ARCHVOL\0"u8.ToArray(), Root.ToSector()[..8]);
         Assert.Equal("disk", Encoding.ASCII.GetString(Root.ToSector(), 146, 4));

@@ -63,8 +63,12 @@ public sealed class SimProcess
     /// </summary>
     public void KillBeforeStore(long stores) => _storesLeft = stores;
 
+    /// <summary>SIGSTOP: it does nothing, and its timers wait, until this is false again.</summary>
+    public bool IsHung { get; set; }
+
     internal bool RunOne()
     {
+        if (IsHung) return false;
         if (_storesLeft < 0) return Reactor.RunOne();
         CrashPoint.Arm(_storesLeft);
         bool worked;

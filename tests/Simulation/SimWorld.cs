@@ -45,7 +45,7 @@ public sealed class SimWorld(ulong seed, ILoggerFactory? logs = null)
         for (int i = 0; i < count; i++)
             if (_processes[(start + i) % count].RunOne()) return true;
         long due = long.MaxValue;
-        foreach (var process in _processes) due = Math.Min(due, process.Reactor.NextDue);
+        foreach (var process in _processes.Where(process => !process.IsHung)) due = Math.Min(due, process.Reactor.NextDue);
         if (due == long.MaxValue) return false;
         Clock.Now = Math.Max(Clock.Now, due);
         return true;

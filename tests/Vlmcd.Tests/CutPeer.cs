@@ -81,12 +81,27 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
     internal int Stopped => _stopped.Count;
 
     private readonly List<Completion<bool>> _stopped = [];
+    private readonly List<XsegOp> _stoppedOps = [];
+
+    /// <summary>Lets only what is held of one op go on.</summary>
+    internal void GoOnly(XsegOp op)
+    {
+        for (int i = _stopped.Count - 1; i >= 0; i--)
+        {
+            if (_stoppedOps[i] != op) continue;
+            var one = _stopped[i];
+            _stopped.RemoveAt(i);
+            _stoppedOps.RemoveAt(i);
+            one.Set(true);
+        }
+    }
 
     internal void Go()
     {
         Stop = null;
         var stopped = _stopped.ToArray();
         _stopped.Clear();
+        _stoppedOps.Clear();
         foreach (var one in stopped) one.Set(true);
     }
 
@@ -94,8 +109,10 @@ internal sealed class CutPeer(MemdPeer memd) : Peer
     {
         var turn = new Completion<bool>();
         bool isDone = StopsAnswers;
+        var op = request.Op;
         int status = isDone ? await memd.HandleAsync(request) : 0;
         _stopped.Add(turn);
+        _stoppedOps.Add(op);
         await turn.Task;
         return isDone ? status : await memd.HandleAsync(request);
     }

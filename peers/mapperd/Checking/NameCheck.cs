@@ -17,17 +17,8 @@ internal static class NameCheck
     {
         string place = $"n.{name}";
         var sector = await store.ReadSectorAsync(VolumeName.ObjectOf(name), $"name {name}");
-        ulong id;
-        try
-        {
-            id = NameRecord.Read(sector, name);
-        }
-        catch (ErrnoException damaged)
-        {
-            if (NameRecord.IsOfOtherBuild(sector)) return new Finding("", place, Finding.WhatOf(damaged.Message, place), "use the build that wrote it");
-            return new Finding("", place, Finding.WhatOf(damaged.Message, place), "`archipelago volume fsck --repair` frees it: no volume has this name") { Repair = Repair.BadName };
-        }
-
+        if (DamageOf(name, sector) is { } damage) return damage;
+        ulong id = NameRecord.Read(sector, name);
         if (id == 0) return null;
         VolumeRoot? root;
         try
@@ -42,6 +33,22 @@ internal static class NameCheck
 
         if (root == null) return isListed(id) ? null : new Finding("", place, $"names volume {id:x16}, which there is not", "run `archipelago volume gc`, which frees it") { Id = id };
         return Compare(name, root);
+    }
+
+    /// <summary>What is wrong with the record itself, as it was read; null for nothing.</summary>
+    internal static Finding? DamageOf(string name, byte[] sector)
+    {
+        string place = $"n.{name}";
+        try
+        {
+            NameRecord.Read(sector, name);
+            return null;
+        }
+        catch (ErrnoException damaged)
+        {
+            if (NameRecord.IsOfOtherBuild(sector)) return new Finding("", place, Finding.WhatOf(damaged.Message, place), "use the build that wrote it");
+            return new Finding("", place, Finding.WhatOf(damaged.Message, place), "`archipelago volume fsck --repair` frees it: no volume has this name") { Repair = Repair.BadName };
+        }
     }
 
     /// <summary>The same of a name whose volume has a header: null if that says so, too, or is about to free the name, as it is being deleted.</summary>

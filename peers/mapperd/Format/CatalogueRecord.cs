@@ -24,6 +24,7 @@ internal sealed record CatalogueRecord
 {
     private const ulong Magic = 0x0054_4143_4843_5241; // "ARCHCAT\0"
     private const uint CurrentVersion = 2;
+    private const uint AloneFlag = 1;
 
     internal required RecordState State { get; init; }
     internal required ulong Id { get; init; }
@@ -34,6 +35,10 @@ internal sealed record CatalogueRecord
     internal required long Created { get; init; }
     internal ulong BaseVolume { get; init; }
     internal ulong BaseSnapshot { get; init; }
+    /// <summary>
+    /// The record was lost, and written again without a look at what else was lost: clones of the volume may be in no record. Until the collector has listed all volumes nobody knows.
+    /// </summary>
+    internal bool IsAlone { get; init; }
 
     internal static CatalogueRecord Of(VolumeRoot root, RecordState state) => new()
     {
@@ -47,6 +52,9 @@ internal sealed record CatalogueRecord
         BaseSnapshot = root.BaseSnapshot,
     };
 
+    /// <summary>The record of the same volume as its root is now.</summary>
+    internal CatalogueRecord As(VolumeRoot root, RecordState state) => Of(root, state) with { IsAlone = IsAlone };
+
     internal byte[] ToSector()
     {
         var to = new byte[Sector.Bytes];
@@ -56,6 +64,7 @@ internal sealed record CatalogueRecord
         Sector.U64(to, 16, Id);
         Sector.U64(to, 24, Size);
         Sector.U32(to, 32, (uint)ObjectSize);
+        Sector.U32(to, 36, IsAlone ? AloneFlag : 0);
         Sector.U64(to, 40, (ulong)Created);
         Sector.U64(to, 48, BaseVolume);
         Sector.U64(to, 56, BaseSnapshot);
@@ -79,8 +88,10 @@ internal sealed record CatalogueRecord
         string? name = Sector.Name(from, 64);
         ulong size = Sector.U64(from, 24);
         int objectSize = (int)Sector.U32(from, 32);
+        uint flags = Sector.U32(from, 36);
         why = state is < RecordState.Creating or > RecordState.Deleting ? $"gives an impossible state, {state}"
             : name == null ? "gives an impossible name"
+            : (flags & ~AloneFlag) != 0 ? $"has flags that this build does not know, 0x{flags:x}"
             : !MapperdOptions.IsObjectSize(objectSize) || MapGeometry.SizeFault(size, objectSize) != null ? $"gives an impossible size, {size} in objects of {objectSize}"
             : null;
         return why != null ? null : new CatalogueRecord
@@ -93,6 +104,7 @@ internal sealed record CatalogueRecord
             Created = (long)Sector.U64(from, 40),
             BaseVolume = Sector.U64(from, 48),
             BaseSnapshot = Sector.U64(from, 56),
+            IsAlone = (flags & AloneFlag) != 0,
         };
     }
 }

@@ -48,8 +48,7 @@ internal sealed class Sweep(VolumeService volumes, Inventory found, References r
     {
         if (await volumes.Store.ReadRootAsync(id) is not { } root) return;
         if (!root.IsDeleted && await volumes.Store.ResolveAsync(root.Name) == id) return;
-        await DeleteAsync(MapDirectory.ObjectOf(id, root.Generation), isData: false);
-        await DeleteAsync(VolumeRoot.ObjectOf(id), isData: false);
+        await CountAsync(() => volumes.DropRootAsync(root));
     }
 
     private async ValueTask DirectoriesAsync()
@@ -66,6 +65,8 @@ internal sealed class Sweep(VolumeService volumes, Inventory found, References r
             if (volumes.IsMaking(ofVolume.Key) || await volumes.Store.ReadRootAsync(ofVolume.Key) is not { IsDeleted: false } root) continue;
             bool had = await volumes.WithLockAsync(root.Name, async locked =>
             {
+                // The snapshot whose record is damaged has one of them.
+                if (locked.Faults.Count > 0) return;
                 foreach (var (id, generation) in ofVolume)
                     if (locked.Root?.Id == ofVolume.Key && !locked.IsRebuilding && !locked.IsReloading && locked.Root.Generation != generation && !locked.Snapshots.Any(snapshot => snapshot.Generation == generation))
                         await DeleteAsync(MapDirectory.ObjectOf(id, generation), isData: false);

@@ -58,7 +58,12 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
     {
         if (Damaged.Count > 0) return $"{Damaged[0]}; restore that object from a copy first";
         // Zeros are free places: a catalogue that was lost looks like an empty one. A volume that is missing in it tells.
-        return entries.Exists(entry => entry.Record.Id == root.Id) ? null : "the catalogue has lost this volume, and perhaps its clones; `archipelago volume gc` lists all volumes again";
+        return entries.Find(entry => entry.Record.Id == root.Id) switch
+        {
+            null => "the catalogue has lost this volume, and perhaps its clones; `archipelago volume gc` lists all volumes again",
+            { Record.IsAlone: true } => "the catalogue had lost this volume, and may have lost its clones, too; `archipelago volume gc` lists all volumes again",
+            _ => null,
+        };
     }
 
     internal async ValueTask<Entry?> FindAsync(ulong id) => (await ReadAsync()).Find(entry => entry.Record.Id == id);

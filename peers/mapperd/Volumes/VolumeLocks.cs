@@ -154,6 +154,16 @@ internal sealed class VolumeLocks(PeerContext context, ObjectIo meta, ObjectIo d
         return true;
     });
 
+    /// <summary>
+    /// Takes a lock that nobody else knows, for as long as its lease, and binds a flow to it: what comes of the flow later than that is refused. End it with <see cref="Forget"/>.
+    /// </summary>
+    internal async ValueTask BindAsync(ulong id, uint flow)
+    {
+        var (status, epoch) = await TakeAsync(flow, id);
+        if (status != 0) throw new ErrnoException(status, $"lock {Encoding.ASCII.GetString(ObjectOf(id))} cannot be had: {Errno.Describe(status)}");
+        Tell(flow, id, epoch);
+    }
+
     /// <summary>Says for all that is held without a volume that this host lives: what is removed may take longer than a lease.</summary>
     internal async Task RenewHoldsAsync()
     {

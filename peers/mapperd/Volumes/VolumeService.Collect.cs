@@ -25,6 +25,10 @@ internal sealed record Collection(long Objects, long Unreferenced, long Removed,
 /// </summary>
 internal sealed partial class VolumeService
 {
+    /// <summary>No volume has a name with this character.</summary>
+    private const string NameFlow = "@names";
+
+    private readonly AsyncGate _droppingNames;
     private bool _collecting;
 
     /// <summary>Removes what nothing refers to, or only counts it.</summary>
@@ -43,6 +47,7 @@ internal sealed partial class VolumeService
                 progress?.Invoke("listing", count);
                 return !IsStopping;
             });
+            await ListLostAsync(found);
             var listed = (await Catalogue.ReadAsync()).DistinctBy(entry => entry.Record.Id).ToDictionary(entry => entry.Record.Id);
             var references = await MarkAsync(found, listed, progress);
             return await new Sweep(this, found, references, listed.Keys.ToHashSet(), dryRun, progress).RunAsync();
@@ -51,6 +56,102 @@ internal sealed partial class VolumeService
         {
             Purges--;
             _collecting = false;
+        }
+    }
+
+    /// <summary>
+    /// Lists again all that lives and is in no record. Until the last of them is listed none of their records tells that there are no clones, for the next may be of one:
+    /// that a volume can lose a snapshot while this goes on would cost its clone the data. Cut off it is repeated.
+    /// </summary>
+    private async ValueTask ListLostAsync(Inventory found)
+    {
+        var listed = (await Catalogue.ReadAsync()).Select(entry => entry.Record.Id).ToHashSet();
+        var lost = new List<VolumeRoot>();
+        bool isKnown = true;
+        foreach (ulong id in found.Roots.Where(id => !listed.Contains(id)).ToArray())
+        {
+            try
+            {
+                if (await FindLivingAsync(id) is { } root) lost.Add(root);
+            }
+            catch (ErrnoException damaged) when (damaged.Errno is Errno.EIO or Errno.EPROTO)
+            {
+                // Whose clone it is nobody knows; the marking says what is damaged.
+                isKnown = false;
+            }
+        }
+
+        foreach (var root in lost)
+        {
+            _context.Log.LogWarning("volume {Volume}: it was not in the catalogue, and is listed again", root.Name);
+            await ListAsync(root);
+        }
+
+        var entries = await Catalogue.ReadAsync();
+        if (!isKnown || lost.Exists(root => !entries.Exists(entry => entry.Record.Id == root.Id))) return;
+        foreach (var entry in entries.Where(entry => entry.Record.IsAlone))
+        {
+            try
+            {
+                await Catalogue.ReplaceAsync(entry, entry.Record with { IsAlone = false });
+            }
+            catch (ErrnoException later)
+            {
+                _context.Log.LogWarning("{Error}; until the next collection nothing is deleted that may have clones of it", later.Message);
+            }
+        }
+    }
+
+    /// <summary>The root of a volume that its name names; null if there is none, as it is being made or deleted. The name may change meanwhile, but not without the root.</summary>
+    private async ValueTask<VolumeRoot?> FindLivingAsync(ulong id)
+    {
+        for (VolumeRoot? before = null; ;)
+        {
+            var root = await _store.ReadRootAsync(id);
+            if (root is not { IsDeleted: false } || root == before) return null;
+            if (NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(root.Name), $"volume {root.Name}"), root.Name) == id) return root;
+            before = root;
+        }
+    }
+
+    /// <summary>
+    /// Removes the root of a volume that is in no record, and does not live: it was being removed, or never came to be. It may be renamed, or listed, until the lock and the gate of its
+    /// name are had here, so it is looked at again then. False if it is somebody's.
+    /// </summary>
+    internal async ValueTask<bool> DropRootAsync(VolumeRoot root)
+    {
+        var volume = await Table.EnterAsync(root.Name);
+        try
+        {
+            if (IsBusyHere(root.Id)) return false;
+            try
+            {
+                await _locks.HoldAsync(root.Id);
+            }
+            catch (ErrnoException)
+            {
+                // Another host is at it, or a full store has no room for a lock.
+                return false;
+            }
+
+            bool isGone = false;
+            try
+            {
+                if (await _store.ReadRootAsync(root.Id) != root || await Catalogue.FindAsync(root.Id) != null || await FindLivingAsync(root.Id) != null) return false;
+                await _store.DeleteAsync(MapDirectory.ObjectOf(root.Id, root.Generation));
+                await _store.DeleteAsync(VolumeRoot.ObjectOf(root.Id));
+                await _store.DeleteAsync(VolumeLocks.ObjectOf(root.Id));
+                _locks.Forget(root.Id);
+                return isGone = true;
+            }
+            finally
+            {
+                if (!isGone) await _locks.LetGoAsync(root.Id);
+            }
+        }
+        finally
+        {
+            Table.Leave(volume);
         }
     }
 
@@ -75,7 +176,14 @@ internal sealed partial class VolumeService
                     break;
                 }
 
-                if (await MarkAsync(references, seen, isListed: entry != null)) break;
+                if (await MarkAsync(references, seen))
+                {
+                    // A map that has become another one while it was read tells nothing of that.
+                    if (await _store.IsUnchangedAsync(seen)) break;
+                    seen = new Volume(name, _context.Reactor);
+                    continue;
+                }
+
                 // A part of it may have been deleted while its map was read.
                 var before = seen;
                 seen = new Volume(name, _context.Reactor);
@@ -88,15 +196,9 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>Adds what a volume refers to; false if a part of its map is damaged.</summary>
-    private async ValueTask<bool> MarkAsync(References references, Volume seen, bool isListed)
+    private async ValueTask<bool> MarkAsync(References references, Volume seen)
     {
         var root = seen.Root!;
-        if (!isListed && !root.IsDeleted && NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(root.Name), root.Name), root.Name) == root.Id)
-        {
-            _context.Log.LogWarning("volume {Volume}: it was not in the catalogue, and is listed again", root.Name);
-            await ListAsync(root);
-        }
-
         if (seen.Faults.Count > 0) throw Hidden(root.Name, seen.Faults.First().Value);
         references.OwnLayers[root.Layer] = root.Name;
         // What is being deleted may be half gone: the rest goes with it.
@@ -186,25 +288,50 @@ internal sealed partial class VolumeService
         }
     }
 
-    /// <summary>The same, under the gate of the name.</summary>
+    /// <summary>
+    /// The same, under the gate of the name. The deletion is of a flow that is bound to the lock: a host that hangs before it for longer than the lease, and wakes when another one
+    /// has taken the name over, is refused by the blocker.
+    /// </summary>
     private async ValueTask<bool> DropNameAloneAsync(string name, byte[] sector)
     {
+        // They share the flow.
+        await _droppingNames.EnterAsync();
         ulong id = NewId();
         try
         {
-            await _locks.HoldAsync(id);
-        }
-        catch (ErrnoException)
-        {
             // A full store has no room for a lock; nobody misses those few bytes.
-            return false;
+            if (await BindNameFlowAsync(id) is not { } flow) return false;
+            int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name));
+            bool isOurs = status == 0;
+            if (isOurs) (status, _) = await _meta.RunAsync(XsegOp.Delete, flow, VolumeName.ObjectOf(name));
+            // The lock, too, is another's then, or the collector's.
+            if (status == Errno.ESTALE) return false;
+            if (isOurs && status is not (0 or Errno.ENOENT)) throw new ErrnoException(status, $"object n.{name}, which no volume has, cannot be deleted: {Errno.Describe(status)}; `archipelago volume gc` deletes it");
+            await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
+            return isOurs;
         }
+        finally
+        {
+            _locks.Forget(id);
+            _droppingNames.Exit();
+            Flows.Remove([NameFlow]);
+        }
+    }
 
-        int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name));
-        if (status == 0) await _store.DeleteAsync(VolumeName.ObjectOf(name));
-        await _store.DeleteAsync(VolumeLocks.ObjectOf(id));
-        _locks.Forget(id);
-        return status == 0;
+    /// <summary>The flow of deletions of names, bound to a lock that was taken for one; null if there is none to be had.</summary>
+    private async ValueTask<uint?> BindNameFlowAsync(ulong id)
+    {
+        try
+        {
+            uint flow = await Flows.FindOrAddAsync(NameFlow, -1);
+            await _locks.BindAsync(id, flow);
+            return flow;
+        }
+        catch (ErrnoException later)
+        {
+            _context.Log.LogDebug("no name is dropped now: {Error}", later.Message);
+            return null;
+        }
     }
 
     /// <summary>Deletes the lock of a volume that does not exist; false if somebody holds it.</summary>

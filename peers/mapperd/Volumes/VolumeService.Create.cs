@@ -75,11 +75,12 @@ internal sealed partial class VolumeService
                 await directory.SaveAsync(_meta);
                 await SwapAsync(VolumeRoot.ObjectOf(root.Id), new byte[Sector.Bytes], root.ToSector(), name, Errno.EEXIST);
                 if (assembly != null) await FillAsync(assembly, root, directory);
+                await StillBeingMadeAsync(root);
                 await TakeNameAsync(name, nameSector, root.Id);
             }
             catch (ErrnoException)
             {
-                bool isGone = await UnmakeAsync(root, entry);
+                bool isGone = await UnmakeAsync(root);
                 if (isGone && assembly != null) await assembly.ClearAsync(root.Layer);
                 throw;
             }
@@ -112,6 +113,18 @@ internal sealed partial class VolumeService
         if (await _store.ReadRootAsync(root.Id) == null)
             throw new ErrnoException(Errno.ESTALE, $"volume {root.Name} was not created: another host took this one for dead meanwhile, and has removed it; do it again");
     }
+
+    /// <summary>
+    /// Another host may have taken it for cut off, and removed its record, before its root was there: with a name it would be a clone that no record tells of. Who does that when the root is
+    /// there deletes the root, and a name without one is free.
+    /// </summary>
+    private async ValueTask StillBeingMadeAsync(VolumeRoot root)
+    {
+        if (await Catalogue.FindAsync(root.Id) is not { Record.State: RecordState.Creating }) throw TookTooLong(root);
+    }
+
+    private static ErrnoException TookTooLong(VolumeRoot root) =>
+        new(Errno.EAGAIN, $"volume {root.Name}: making it took longer than the lease of its lock, and another host has removed it; try again");
 
     /// <summary>Whether this mapperd is at a volume: the lock is the segment's, so that it does not keep its own requests apart.</summary>
     private bool IsBusyHere(ulong id) => _making.Contains(id) || _removing.Contains(id) || Table.All.Any(volume => volume.IsLocked && volume.Root?.Id == id);
@@ -177,11 +190,19 @@ internal sealed partial class VolumeService
     }
 
     /// <summary>After a failure: nothing of the volume is left, unless the store fails in this too; then the next start does it. True if it is gone for sure.</summary>
-    private async ValueTask<bool> UnmakeAsync(VolumeRoot root, Catalogue.Entry entry)
+    private async ValueTask<bool> UnmakeAsync(VolumeRoot root)
     {
         try
         {
-            if (!await SettleCreationAsync(entry)) return true;
+            if (await Catalogue.FindAsync(root.Id) is not { } now)
+            {
+                await ForgetMadeAsync(root);
+                await ForgetAsync(VolumeLocks.ObjectOf(root.Id));
+                _locks.Forget(root.Id);
+                return true;
+            }
+
+            if (!await SettleCreationAsync(now)) return true;
             await _locks.LetGoAsync(root.Id);
         }
         catch (ErrnoException later)
@@ -198,16 +219,26 @@ internal sealed partial class VolumeService
     {
         var record = entry.Record;
         // It may have been renamed since, under a record that nobody could put right.
-        var root = await _store.ReadRootAsync(record.Id);
-        if (root != null && NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(root.Name), $"volume {root.Name}"), root.Name) == record.Id)
+        var sector = await _store.ReadSectorAsync(VolumeRoot.ObjectOf(record.Id), $"volume {record.Name}");
+        var root = Sector.IsZero(sector) ? null : VolumeRoot.Read(sector, record.Id);
+        bool exists = root is { IsDeleted: false } && NameRecord.Read(await _store.ReadSectorAsync(VolumeName.ObjectOf(root.Name), $"volume {root.Name}"), root.Name) == record.Id;
+        // Whoever makes it may only have been slow, for longer than its lease: it looks for this mark when it has committed, as we look for its name then.
+        if (!exists && record.State == RecordState.Creating)
+            return await SettleCreationAsync(await Catalogue.ReplaceAsync(entry, record with { State = RecordState.Deleting }));
+        // So may whoever settles it have been: what it takes for cut off is open elsewhere by now. All change the root first, and only one can.
+        if (root != null && record.State != RecordState.Creating)
         {
-            await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
+            int status = await _meta.SwapAsync(VolumeRoot.ObjectOf(root.Id), 0, sector, (root with { IsDeleted = !exists, Sequence = root.Sequence + 1 }).ToSector());
+            if (status == Errno.EILSEQ) throw new ErrnoException(Errno.EAGAIN, $"volume {root.Name}: another host is at it, and sees whether its creation was cut off; look again in a while");
+            if (status != 0) throw new ErrnoException(status, $"volume {root.Name}: its header, object v.{root.Id:x16}, cannot be written: {Errno.Describe(status)}");
+        }
+
+        if (exists)
+        {
+            await Catalogue.ReplaceAsync(entry, record.As(root!, RecordState.Live));
             return true;
         }
 
-        // Whoever makes it may only have been slow, for longer than its lease: it looks for this mark when it has committed, as we look for its name then.
-        if (record.State == RecordState.Creating)
-            return await SettleCreationAsync(await Catalogue.ReplaceAsync(entry, record with { State = RecordState.Deleting }));
         // Without its root nothing tells the directory's name; then the collector removes it.
         if (root != null) await _store.DeleteAsync(MapDirectory.ObjectOf(record.Id, root.Generation));
         await _store.DeleteAsync(VolumeRoot.ObjectOf(record.Id));
@@ -232,10 +263,8 @@ internal sealed partial class VolumeService
                 if (found == null)
                 {
                     // Without its record nothing keeps the snapshot that it would be a clone of: it must not exist.
-                    await FreeNameAsync(root.Name, root.Id);
-                    await ForgetAsync(MapDirectory.ObjectOf(root.Id, root.Generation));
-                    await ForgetAsync(VolumeRoot.ObjectOf(root.Id));
-                    throw new ErrnoException(Errno.EAGAIN, $"volume {root.Name}: making it took longer than the lease of its lock, and another host has removed it; try again");
+                    await ForgetMadeAsync(root);
+                    throw TookTooLong(root);
                 }
 
                 if (tries == 100)
@@ -254,20 +283,26 @@ internal sealed partial class VolumeService
         }
     }
 
-    /// <summary>The record is for lists only: it says what the root says.</summary>
+    /// <summary>What was made of a volume whose record another host has removed.</summary>
+    private async ValueTask ForgetMadeAsync(VolumeRoot root)
+    {
+        await FreeNameAsync(root.Name, root.Id);
+        await ForgetAsync(MapDirectory.ObjectOf(root.Id, root.Generation));
+        await ForgetAsync(VolumeRoot.ObjectOf(root.Id));
+    }
+
+    /// <summary>
+    /// The record says what the root says. If it was lost others may have been lost with it, those of clones too: it is written again, but does not count as if it told that
+    /// there are none. Only of a volume that never had a snapshot there can be none.
+    /// </summary>
     private async ValueTask ListAsync(VolumeRoot root)
     {
         try
         {
-            var record = CatalogueRecord.Of(root, RecordState.Live);
-            if (await Catalogue.FindAsync(root.Id) is { } entry)
-            {
-                if (entry.Record != record) await Catalogue.ReplaceAsync(entry, record);
-            }
-            else
-            {
-                await Catalogue.AddAsync(record);
-            }
+            if (await Catalogue.FindAsync(root.Id) is not { } entry)
+                await Catalogue.AddAsync(CatalogueRecord.Of(root, RecordState.Live) with { IsAlone = root.NextSnapshot > 1 });
+            else if (entry.Record.As(root, RecordState.Live) is var record && record != entry.Record)
+                await Catalogue.ReplaceAsync(entry, record);
         }
         catch (ErrnoException later)
         {

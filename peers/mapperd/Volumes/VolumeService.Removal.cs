@@ -85,7 +85,7 @@ internal sealed partial class VolumeService
     private async ValueTask SettleLiveAsync(Catalogue.Entry entry)
     {
         if (await _store.ReadRootAsync(entry.Record.Id) is not { IsDeleted: false } root) return;
-        if (CatalogueRecord.Of(root, RecordState.Live) is var record && record != entry.Record) await Catalogue.ReplaceAsync(entry, record);
+        if (entry.Record.As(root, RecordState.Live) is var record && record != entry.Record) await Catalogue.ReplaceAsync(entry, record);
         if (root.Slots == 0) return;
         var seen = new Volume(root.Name, _context.Reactor);
         if (await _store.TryLoadAsync(seen, root.Id)) StartPurge(seen);
@@ -137,7 +137,7 @@ internal sealed partial class VolumeService
         {
             // A creation that was being undone: nobody has locked it since. Else a deletion that was not committed.
             if (root.Epoch == 0) return !await SettleCreationAsync(entry);
-            await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Live));
+            await Catalogue.ReplaceAsync(entry, record.As(root, RecordState.Live));
             return false;
         }
 
@@ -202,7 +202,7 @@ internal sealed partial class VolumeService
         await _locks.DropDeletedAsync(entry.Record.Name, id);
         var volume = new Volume(entry.Record.Name, _context.Reactor);
         // A clone that is being removed, too, is compared with what it came from.
-        while ((await Catalogue.ReadAsync()).Where(other => other.Record.BaseVolume == id).Select(other => other.Record.Id).ToArray() is { Length: > 0 } clones)
+        while (ClonesOf(entry.Record, await Catalogue.ReadAsync()) is { Length: > 0 } clones)
         {
             if (!clones.Any(_removing.Contains)) return false;
             while (clones.Any(_removing.Contains) && !IsStopping) await RestAsync(TimeSpan.FromMilliseconds(20));
@@ -235,6 +235,14 @@ internal sealed partial class VolumeService
         if (Table.Find(entry.Record.Name) == null && await _store.ResolveAsync(entry.Record.Name) == 0) Flows.Remove(FlowNames(entry.Record.Name, volume.Snapshots));
         StartDroppingName(entry.Record.Name);
         return true;
+    }
+
+    /// <summary>The clones of a volume, by the catalogue. Of volumes that are clones of each other, which only a damaged one says, none waits for the other.</summary>
+    private static ulong[] ClonesOf(CatalogueRecord record, List<Catalogue.Entry> entries)
+    {
+        var above = new HashSet<ulong> { record.Id };
+        for (ulong at = record.BaseVolume; at != 0 && above.Add(at);) at = entries.Find(entry => entry.Record.Id == at)?.Record.BaseVolume ?? 0;
+        return [.. entries.Select(entry => entry.Record).Where(other => other.BaseVolume == record.Id && !above.Contains(other.Id)).Select(other => other.Id)];
     }
 
     private async ValueTask<Comparison> LeafAsync(Volume volume, ulong parent, VersionMap map, ulong size)

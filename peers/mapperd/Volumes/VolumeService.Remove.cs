@@ -44,7 +44,7 @@ internal sealed partial class VolumeService
                 var entry = await Catalogue.FindAsync(root.Id) ?? await Catalogue.AddAsync(CatalogueRecord.Of(root, RecordState.Deleting));
                 try
                 {
-                    entry = await Catalogue.ReplaceAsync(entry, CatalogueRecord.Of(root, RecordState.Deleting));
+                    entry = await Catalogue.ReplaceAsync(entry, entry.Record.As(root, RecordState.Deleting));
                     // Who clones records that first, and looks for our mark then.
                     await RefuseClonesAsync(root, live, volume.Faults.Count > 0);
                     await _store.CommitAsync(volume, root with { IsDeleted = true });

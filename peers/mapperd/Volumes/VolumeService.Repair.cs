@@ -40,8 +40,8 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(name);
         try
         {
-            return await NameCheck.CheckAsync(_store, name, _ => true) == finding
-                && await DropNameAloneAsync(name, await _store.ReadSectorAsync(VolumeName.ObjectOf(name), $"name {name}"));
+            var sector = await _store.ReadSectorAsync(VolumeName.ObjectOf(name), $"name {name}");
+            return NameCheck.DamageOf(name, sector) == finding && await DropNameAloneAsync(name, sector);
         }
         finally
         {
@@ -59,7 +59,7 @@ internal sealed partial class VolumeService
         switch (finding.Repair)
         {
             case Repair.Record:
-                await Catalogue.ReplaceAsync(entries[0], CatalogueRecord.Of(root, RecordState.Live));
+                await Catalogue.ReplaceAsync(entries[0], entries[0].Record.As(root, RecordState.Live));
                 return true;
             case Repair.Duplicate:
                 await Catalogue.ReplaceAsync(entries[1], null);
@@ -72,7 +72,8 @@ internal sealed partial class VolumeService
                 await RepairNameAsync(root);
                 return true;
             default:
-                return await DropNameAloneAsync(other, await _store.ReadSectorAsync(VolumeName.ObjectOf(other), $"name {other}"));
+                // What was seen, and nothing else: whoever makes a volume of this name on another host may have looked it up before.
+                return await DropNameAloneAsync(other, NameRecord.ToSector(finding.Id, other));
         }
     }
 

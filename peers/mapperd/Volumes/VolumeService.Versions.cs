@@ -9,11 +9,13 @@ namespace Archipelago.Mapperd.Volumes;
 internal sealed partial class VolumeService
 {
     /// <summary>The map of the version of number <paramref name="parent"/>, of the snapshot that the volume was cloned from if it is 0, or null for none.</summary>
+    /// <exception cref="ErrnoException">EIO: there is no record of it, so nobody knows what is shared with it.</exception>
     private async ValueTask<VersionMap?> ParentOfAsync(Volume volume, ulong parent)
     {
         if (parent == 0) return await BaseOfAsync(volume.Root!);
-        var record = volume.Find(parent);
-        return record == null ? null : await CachedMapAsync(volume.Root!, record);
+        var record = volume.Find(parent) ?? throw new ErrnoException(
+            Errno.EIO, $"volume {volume.Name}: of snapshot {parent}, from which a version of it has come, there is no record in object v.{volume.Root!.Id:x16}, or a damaged one; restore the object from a copy, or copy the volume's content to a new one (`archipelago volume export`) and delete it");
+        return await CachedMapAsync(volume.Root!, record);
     }
 
     /// <summary>

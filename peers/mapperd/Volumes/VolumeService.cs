@@ -32,6 +32,7 @@ internal sealed partial class VolumeService
         _locks = new VolumeLocks(context, meta, data, Flows, options);
         Flows.LetGoOfLeft = () => _locks.LetGoOfLeftAsync(IsUsed);
         Catalogue = new Catalogue(context, meta);
+        _droppingNames = new AsyncGate(context.Reactor);
     }
 
     internal VolumeTable Table { get; }
@@ -286,8 +287,9 @@ internal sealed partial class VolumeService
             volume.SetHead(volume.Head.Locked());
             // What that one's head has left lies behind the cursor of a purge that goes on here.
             if (volume.WasElsewhere) ForgetCursors(id);
-            foreach (int slot in volume.Leftovers.ToArray()) await _store.PutSnapshotAsync(volume, slot, null);
             if (volume.Root.Epoch != epoch) await _store.CommitAsync(volume, volume.Root with { Epoch = epoch });
+            // Only then: whoever had the lock and hangs may still be about to commit the root that makes them count.
+            foreach (int slot in volume.Leftovers.ToArray()) await _store.PutSnapshotAsync(volume, slot, null);
             volume.Writer = new EntryWriter(volume, _store, (chunk, word) => LeaveChunkAsync(volume, chunk, word));
             volume.LockedId = id;
             // Open since before this process: its user goes on, and will close it.

@@ -53,10 +53,12 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
 
     internal static ErrnoException NoVolume(string name) => new(Errno.ENOENT, $"there is no volume {name}; `archipelago volume list` shows what there is");
 
-    /// <summary>Loads a volume by its id, whatever its state; false if it has no root.</summary>
+    /// <summary>
+    /// Loads a volume by its id, whatever its state; false if it has no root. Without the lock another host may change it meanwhile: root, records of snapshots and directory are of one time,
+    /// as the root was the same before and after.
+    /// </summary>
     internal async ValueTask<bool> TryLoadAsync(Volume volume, ulong id)
     {
-        VolumeRoot? before = null;
         while (true)
         {
             Unload(volume);
@@ -66,17 +68,16 @@ internal sealed class VolumeStore(PeerContext context, ObjectIo meta, ChunkStore
             await ReadSnapshotsAsync(volume, root);
             int count = MapGeometry.ChunksFor(MapGeometry.ObjectsFor(root.Size, root.ObjectSize));
             var directory = await MapDirectory.LoadAsync(meta, id, root.Generation, count);
-            // Another host may have made a new one, and deleted this, since the root was read.
-            if (directory.IsMissing && before?.Generation != root.Generation)
-            {
-                before = root;
-                continue;
-            }
-
+            if (!await IsRootAsync(id, sector, volume.Name)) continue;
             volume.Load(root, sector, new VersionMap(directory, chunks, root.Layer));
             return true;
         }
     }
+
+    /// <summary>Whether the store holds the root with which a volume was loaded.</summary>
+    internal ValueTask<bool> IsUnchangedAsync(Volume volume) => IsRootAsync(volume.Root!.Id, volume.RootSector, volume.Name);
+
+    private async ValueTask<bool> IsRootAsync(ulong id, byte[] sector, string name) => (await ReadSectorAsync(VolumeRoot.ObjectOf(id), $"volume {name}")).AsSpan().SequenceEqual(sector);
 
     /// <summary>A map of which nothing can be known any more.</summary>
     internal VersionMap LostMap(ulong id, int count) => new(MapDirectory.Lost(id, count), chunks);
