@@ -161,6 +161,7 @@ public class ChunkTests
     /// <summary>What another host does that has the lock: the object becomes one of the volume's own layer.</summary>
     private static async Task ChangeAsync(VolumeService volumes, ulong own, int index)
     {
+        Assert.Equal(0, await volumes.Store.Meta.WriteAsync(LayerName.Data(own, (ulong)index), 0, Bytes.Of(3, O)));
         byte[] name = LayerName.Chunk(own, 0), bytes = new byte[MapGeometry.ChunkBytes];
         Assert.Equal(0, (await volumes.Store.Meta.ReadAsync(name, 0, bytes)).Status);
         byte[] sector = Chunk.Read(own, 0, bytes).With(index / MapGeometry.SectorEntries, [(index, MapEntry.Of(own, true))]);

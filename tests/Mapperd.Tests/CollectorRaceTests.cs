@@ -2,6 +2,7 @@ using System.Text;
 using Archipelago.Mapperd.Format;
 using Archipelago.Xseg;
 using Archipelago.Xseg.Ports;
+using static Archipelago.Mapperd.Tests.Damages;
 
 namespace Archipelago.Mapperd.Tests;
 
@@ -24,7 +25,7 @@ public class CollectorRaceTests
             world.OpenForWriting("disk");
             world.Run(Op.Write("disk", 0, Bytes.Of(1, 4 * O)));
             world.Close("disk");
-            Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Delete, "c.0000")).Status);
+            Lose(rig, "c.0000");
             var collect = CollectUntilLook(rig, "n.disk", look);
             if (collect.IsCompleted) break;
             Assert.Equal(0, world.State.Apply(Op.Rename("disk", "moved")));
@@ -94,14 +95,14 @@ public class CollectorRaceTests
             // Of a damaged name that a header claims the repair is another.
             else world.Run(Op.Create("ghost", 4 * O));
             byte[] made = NameRecord.ToSector(isDamaged ? 0x1234 : IdOf(rig, "ghost"), "ghost");
-            Put(rig, stale);
+            Set(rig, "n.ghost", stale);
             Task work = isDamaged ? RepairUntilLook(rig, look) : CollectUntilLook(rig, "n.ghost", look);
             if (work.IsCompleted) break;
             // The compare-and-swap of the other host finds what it expects.
-            Put(rig, made);
+            Set(rig, "n.ghost", made);
             rig.OnStore(() => { rig.Cut.Go(); return true; });
             rig.MapperdNode.Run(async () => { await work; return true; });
-            Assert.True(rig.ClientNode.Run(() => rig.Client.Read("blocks", "n.ghost", 0, 0, 512)).Data.AsSpan().SequenceEqual(made), $"the name is gone that was taken before look {look}");
+            Assert.True(Sector(rig, "n.ghost", 0).AsSpan().SequenceEqual(made), $"the name is gone that was taken before look {look}");
         }
     }
 
@@ -112,22 +113,18 @@ public class CollectorRaceTests
         using var rig = new Rig(mapperd: s_quick);
         var world = Scenarios.Family(rig);
         rig.UntilIdle();
-        byte[] header = Encoding.ASCII.GetBytes($"v.{IdOf(rig, "base"):x16}");
+        string header = $"v.{IdOf(rig, "base"):x16}";
         int port = rig.Mapperd.Context.Port.Number, directories = rig.Count('d');
         // The collector has read all maps when the record is damaged.
         bool isMarked = false;
         rig.OnStore(() => rig.Cut.Stop = request => request.Issuer == port && request.Op == XsegOp.Acquire && !isMarked && (isMarked = true));
         var collect = rig.MapperdNode.Begin(() => rig.Mapperd.Volumes.CollectAsync(dryRun: false));
         rig.Store.Until(() => rig.Cut.Stopped > 0, "no volume is locked");
-        byte[] record = rig.ClientNode.Run(() => rig.Client.Read("blocks", Encoding.ASCII.GetString(header), 0, 512, 512)).Data;
-        byte[] whole = [.. record];
-        record[30] ^= 1;
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Write("blocks", Encoding.ASCII.GetString(header), 0, 512, record)).Status);
+        Alter(rig, header, 512, bytes => bytes[30] ^= 1);
         rig.OnStore(() => { rig.Cut.Go(); return true; });
         rig.MapperdNode.Run(() => collect);
         Assert.Equal(directories, rig.Count('d'));
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Write("blocks", Encoding.ASCII.GetString(header), 0, 512, whole)).Status);
-        rig.Kill(mapperd: true, vlmcd: true);
+        Damage(rig, header, 512, bytes => bytes[30] ^= 1);
         world.Verify();
     }
 
@@ -160,9 +157,4 @@ public class CollectorRaceTests
         int port = rig.Mapperd.Context.Port.Number, reads = 0;
         rig.OnStore(() => rig.Cut.Stop = request => request.Op == XsegOp.Read && request.Issuer == port && request.Target.SequenceEqual(target) && ++reads == look);
     }
-
-    private static ulong IdOf(Rig rig, string name) => rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.LookAsync(name)).Root!.Id);
-
-    private static void Put(Rig rig, byte[] sector) =>
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Write("blocks", "n.ghost", 0, 0, sector, RequestFlags.ForceUnitAccess)).Status);
 }

@@ -118,6 +118,34 @@ public class DamageTests
         Assert.Equal(Errno.EIO, rig.Read("disk", world.Open["disk"], 0, 512).Status);
     }
 
+    /// <summary>What the head leaves may be the snapshot's, of which nothing is known.</summary>
+    [Fact]
+    public void What_a_snapshot_has_whose_record_is_missing_stays_when_the_head_leaves_it()
+    {
+        using var rig = new Rig();
+        var world = Shared(rig, 4);
+        world.Run(Op.Snapshot("disk", "s2"));
+        byte[] content = world.State.Disks["disk"].Data;
+        world.Close("disk");
+        var seen = rig.MapperdNode.Run(() => rig.Mapperd.Volumes.LookAsync("disk"));
+        ulong place = (ulong)(seen.Slots.IndexOf(seen.Find("s2")) + 1) * 512;
+        byte[] whole = [];
+        Damage(rig, $"v.{seen.Root!.Id:x16}", place, bytes =>
+        {
+            whole = [.. bytes];
+            bytes.AsSpan().Clear();
+        });
+        rig.Kill(mapperd: true, vlmcd: true);
+        uint flow = rig.Open("disk");
+        Assert.Equal(0, rig.Write("disk", flow, 0, Bytes.Of(9, 4 * O)).Status);
+        Assert.Equal(0, rig.Do(XsegOp.Close, "disk").Status);
+        rig.UntilIdle();
+        Damage(rig, $"v.{seen.Root.Id:x16}", place, bytes => whole.CopyTo(bytes, 0));
+        rig.Kill(mapperd: true, vlmcd: true);
+        uint view = rig.Open("disk@s2", RequestFlags.ReadOnly);
+        Assert.Equal(content, rig.Read("disk@s2", view, 0, 4 * O).Data);
+    }
+
     public static TheoryData<string, int, Action<byte[]>> Roots => new()
     {
         { "a newer version", Errno.EPROTO, Sealed(bytes => bytes[8] = 3) },

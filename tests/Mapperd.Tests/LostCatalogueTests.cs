@@ -1,6 +1,8 @@
+using Archipelago.Mapperd.Control;
 using Archipelago.Mapperd.Format;
 using Archipelago.Runtime;
 using Archipelago.Xseg;
+using static Archipelago.Mapperd.Tests.Damages;
 
 namespace Archipelago.Mapperd.Tests;
 
@@ -18,7 +20,7 @@ public class LostCatalogueTests
     {
         using var rig = new Rig(mapperd: s_quick);
         var world = Scenarios.Family(rig);
-        Lose(rig);
+        Lose(rig, "c.0000");
         rig.Kill(mapperd: true, vlmcd: true);
         string name = change == XsegOp.Rename ? "other" : "base";
         world.Run(change == XsegOp.Rename ? Op.Rename("base", name) : Op.Resize(name, 9 * O));
@@ -26,6 +28,9 @@ public class LostCatalogueTests
         Assert.Equal(Errno.EIO, rig.Do(XsegOp.Delete, name, flags: RequestFlags.Force).Status);
         Assert.Equal(Errno.EIO, rig.Do(XsegOp.Delete, $"{name}@s1").Status);
         Assert.Contains("volume gc", world.Refusals());
+        var found = Check(rig);
+        Assert.Contains(found, one => one.Volume == name && one.What.Contains("alone", StringComparison.Ordinal));
+        Assert.All(found, one => Assert.Contains("volume gc", one.Advice));
         IsWholeAfterCollection(rig, world, name);
     }
 
@@ -35,13 +40,13 @@ public class LostCatalogueTests
     {
         using var rig = new Rig(mapperd: s_quick);
         var world = Scenarios.Family(rig);
-        Lose(rig);
-        Put(rig, "c.0000", Bytes.Of(7, 512));
+        Lose(rig, "c.0000");
+        Set(rig, "c.0000", Bytes.Of(7, 512));
         rig.Kill(mapperd: true, vlmcd: true);
         world.OpenForWriting("base");
         Assert.Equal("base", rig.List().Trim());
         world.Close("base");
-        Put(rig, "c.0000", new byte[512]);
+        Set(rig, "c.0000", new byte[512]);
         Assert.Equal(Errno.EIO, rig.Do(XsegOp.Delete, "base@s1").Status);
         IsWholeAfterCollection(rig, world, "base");
     }
@@ -52,7 +57,7 @@ public class LostCatalogueTests
         using var rig = new Rig(mapperd: s_quick);
         var world = new World(rig);
         world.Run(Op.Create("disk", 2 * O));
-        Lose(rig);
+        Lose(rig, "c.0000");
         world.Run(Op.Resize("disk", 3 * O));
         world.Run(Op.Snapshot("disk", "s1"));
         world.Run(Op.Delete("disk@s1"));
@@ -64,7 +69,7 @@ public class LostCatalogueTests
     {
         using var rig = new Rig(mapperd: s_quick);
         var world = Scenarios.Family(rig);
-        Lose(rig);
+        Lose(rig, "c.0000");
         int port = rig.Mapperd.Context.Port.Number, changes = 0;
         while (true)
         {
@@ -102,9 +107,9 @@ public class LostCatalogueTests
         foreach (var entry in entries)
         {
             var root = rig.MapperdNode.Run(() => rig.Mapperd.Volumes.Store.ReadRootAsync(entry.Record.Id).AsTask())!;
-            Put(rig, $"v.{root.Id:x16}", (root with { IsDeleted = true, Sequence = root.Sequence + 1 }).ToSector());
+            Set(rig, $"v.{root.Id:x16}", (root with { IsDeleted = true, Sequence = root.Sequence + 1 }).ToSector());
             var forged = entry.Record with { State = RecordState.Deleting, BaseVolume = ids.Single(id => id != root.Id), BaseSnapshot = 1 };
-            Put(rig, "c.0000", forged.ToSector(), (ulong)entry.Slot * 512);
+            Set(rig, "c.0000", forged.ToSector(), (ulong)entry.Slot * 512);
         }
 
         rig.KillMapperd();
@@ -117,13 +122,23 @@ public class LostCatalogueTests
     {
         world.Collect();
         world.Verify();
+        Assert.Empty(Check(rig));
         Assert.Equal(Errno.EBUSY, rig.Do(XsegOp.Delete, $"{name}@s1").Status);
         world.Run(Op.Delete($"{name}@s2"));
         world.DeleteAll();
     }
 
-    private static void Lose(Rig rig) => Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Delete, "c.0000")).Status);
-
-    private static void Put(Rig rig, string name, byte[] sector, ulong offset = 0) =>
-        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Write("blocks", name, 0, offset, sector, RequestFlags.ForceUnitAccess)).Status);
+    private static List<CheckFinding> Check(Rig rig)
+    {
+        var found = new List<CheckFinding>();
+        return rig.MapperdNode.Run(async () =>
+        {
+            await rig.Mapperd.Volumes.CheckAsync(new CheckRequest(), item =>
+            {
+                if (item.Finding is { } one) found.Add(one);
+                return ValueTask.CompletedTask;
+            }, default);
+            return found;
+        });
+    }
 }

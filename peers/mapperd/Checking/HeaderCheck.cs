@@ -49,7 +49,7 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
 
         byte[] name = await store.ReadSectorAsync(VolumeName.ObjectOf(root.Name), $"volume {root.Name}");
         if (records.Length > 0) CheckRecords(root, records, found);
-        else if (IsNamed(name, root)) found.Add(new Finding(root.Name, header, "is in no record of the catalogue", "open the volume, or run `archipelago volume gc`: either lists it again") { Id = id });
+        else if (IsNamed(name, root)) found.Add(new Finding(root.Name, header, "is in no record of the catalogue", "run `archipelago volume gc`, which lists it again (until then nothing is deleted that may have clones)") { Id = id });
         // What never came to be, or was being removed: the collector's.
         else return null;
         if (!IsNamed(name, root)) found.Add(Repairable(Repair.Name, root, $"n.{root.Name}", $"{NameFault(name, root)}: nobody can open the volume of this name, {id:x16}"));
@@ -85,6 +85,8 @@ internal sealed class HeaderCheck(VolumeStore store, IReadOnlyList<Catalogue.Ent
     {
         if (records.Length > 1) found.Add(Repairable(Repair.Duplicate, root, RecordObject(records[1]), $"lists volume {root.Id:x16}, as {RecordObject(records[0])} does"));
         var (is_, should) = (records[0].Record, CatalogueRecord.Of(root, RecordState.Live));
+        if (is_.IsAlone)
+            found.Add(new Finding(root.Name, RecordObject(records[0]), "was lost, and was written again alone: clones of the volume may be in no record", "run `archipelago volume gc`, which lists them (until then nothing is deleted that may have clones)") { Id = root.Id });
         string[] differs =
         [
             .. Differs("name", is_.Name, should.Name), .. Differs("size", is_.Size, should.Size), .. Differs("object size", is_.ObjectSize, should.ObjectSize), .. Differs("creation", is_.Created, should.Created),
