@@ -15,7 +15,6 @@ command -v dotnet >/dev/null || { echo "tests/run.sh: the .NET 10 SDK is missing
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
 dotnet build Storage.sln -c Release -v quiet -nologo
-[ ! -x deploy/build.sh ] || deploy/build.sh
 
 results=$PWD/TestResults
 rm -rf "$results"
