@@ -17,7 +17,6 @@ command -v dotnet >/dev/null || { echo "tests/run.sh: the .NET 10 SDK is missing
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=true
 trap 'dotnet build-server shutdown --vbcscompiler >/dev/null 2>&1 || true' EXIT
 dotnet build Storage.sln -c Release -v quiet -nologo
-[ ! -x deploy/build.sh ] || deploy/build.sh
 
 results=$PWD/TestResults
 rm -rf "$results"

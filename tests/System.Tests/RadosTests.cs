@@ -43,7 +43,7 @@ public sealed class RadosTests(DiskCluster cluster) : IClassFixture<DiskCluster>
         string record = Path.Combine(_chain.Root, "record");
         var stamps = _chain.Stamps("write", _chain.Uri("demo"), record, "64");
         stamps.WaitForOutput("acknowledged", 3);
-        var fio = _chain.BeginFio("demo", "--rw=randwrite", "--size=8m", "--offset=32m", "--fsync=64");
+        var fio = _chain.BeginFio("demo", "--rw=randwrite", "--size=4m", "--offset=32m", "--fsync=64");
         stamps.WaitForOutput("acknowledged", stamps.Output.Split("acknowledged").Length);
         cluster.KillOsd();
         cluster.StartOsd();
@@ -58,7 +58,7 @@ public sealed class RadosTests(DiskCluster cluster) : IClassFixture<DiskCluster>
         // From RADOS alone.
         _chain.Start("up", "--config", config);
         _chain.Stamps("check", _chain.Uri("demo"), record).End().Good();
-        _chain.Fio("demo", "--rw=read", "--size=8m", "--offset=32m", "--verify_only=1").Good();
+        _chain.Fio("demo", "--rw=read", "--size=4m", "--offset=32m", "--verify_only=1").Good();
         _chain.Run("down").Good();
     }
 

@@ -16,13 +16,15 @@ public sealed class SnapshotTests : IDisposable
     [InlineData("writethrough")]
     public void Ten_snapshots_under_a_verified_load_stay_as_they_are_while_the_volume_changes_and_their_neighbours_go(string policy)
     {
-        _chain.Start(["up", .. Chain.Small, "--set", $"cached.policy={policy}", "--set", "cached.dirty-age=200ms"]);
+        // Small: most of the test is hashes of all of it. Of eight objects six are written.
+        string[] up = ["up", .. Chain.Small, "--set", "up.first-volume-size=32M", "--set", $"cached.policy={policy}"];
+        _chain.Start([.. up, "--set", "cached.dirty-age=200ms"]);
         var hashes = new Dictionary<string, string>();
         for (int i = 0; i < Snapshots; i++)
         {
             long before = _chain.ClientRequests();
-            var fio = _chain.BeginFio("demo", "--rw=randwrite", "--size=48m", "--io_size=48m", "--fsync=256", "--verify_fatal=1", $"--randseed={i}");
-            _chain.WaitFor(() => _chain.ClientRequests() >= before + 1000, "fio");
+            var fio = _chain.BeginFio("demo", "--rw=randwrite", "--size=24m", "--io_size=24m", "--fsync=256", "--verify_fatal=1", $"--randseed={i}");
+            _chain.WaitFor(() => _chain.ClientRequests() >= before + 500, "fio");
             string name = $"demo@s{i}";
             _chain.Run("volume", "snapshot", name).Good();
             // While the volume goes on being written.
@@ -37,7 +39,7 @@ public sealed class SnapshotTests : IDisposable
 
             var outcome = fio.End();
             Assert.True(outcome.Code == 0, outcome.Output + outcome.Error + _chain.Log);
-            CheckAll(hashes);
+            if (i % 3 == 2) CheckAll(hashes);
         }
 
         Assert.Equal(hashes.Count, hashes.Values.Distinct().Count());
@@ -47,7 +49,7 @@ public sealed class SnapshotTests : IDisposable
 
         // As the store has them, without what the cache still held.
         _chain.Run("down").Good();
-        _chain.Start(["up", .. Chain.Small, "--set", $"cached.policy={policy}"]);
+        _chain.Start(up);
         CheckAll(hashes);
         _chain.Run("volume", "clone", "demo@s9", "clone").Good();
         Assert.Equal(hashes["demo@s9"], Hash("clone"));

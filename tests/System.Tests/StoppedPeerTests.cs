@@ -16,7 +16,7 @@ public sealed class StoppedPeerTests : IDisposable
         var cached = _chain.Start(["run", "cached", .. Chain.Small]);
         _chain.Start(["run", "mapperd", "vlmcd", "nbd", .. Chain.Small]);
         _chain.Run("volume", "create", "demo", "64M").Good();
-        var fio = _chain.BeginFio("demo", "--rw=randwrite", "--size=16m", "--thinktime=4ms", "--thinktime_blocks=8", "--thinktime_blocks_type=issue");
+        var fio = _chain.BeginFio("demo", "--rw=randwrite", "--size=8m", "--thinktime=4ms", "--thinktime_blocks=8", "--thinktime_blocks_type=issue");
         _chain.WaitForRequests(200);
 
         Chain.Signal(cached, Chain.SigStop);

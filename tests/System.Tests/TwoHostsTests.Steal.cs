@@ -13,7 +13,7 @@ public abstract partial class TwoHostsTests
         // Nobody else wants what a host has while that one lives: a pause of a busy machine loses nothing.
         Start("2s");
         string lost = Path.Combine(A.Root, "lost"), kept = Path.Combine(A.Root, "kept"), taken = Path.Combine(A.Root, "taken");
-        foreach (string volume in (string[])["lost", "kept"]) A.Run("volume", "create", volume, "64M").Good();
+        foreach (string volume in (string[])["lost", "kept"]) A.Run("volume", "create", volume, "32M").Good();
         A.Run("volume", "open", "lost").Good();
         var losing = A.Stamps("write", A.Uri("lost"), lost);
         var keeping = A.Stamps("write", A.Uri("kept"), kept, "64");

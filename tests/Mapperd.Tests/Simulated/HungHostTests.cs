@@ -71,6 +71,7 @@ public sealed class HungHostTests
     public void A_clone_that_two_hosts_take_for_theirs_is_whole_or_does_not_exist()
     {
         int[] outcomes = [0, 0];
+        // Of the one host the steps from its record of the clone to the name, of the other those from the lock that it breaks to the last that it removes.
         for (int steps = 8; steps < 48; steps += 4)
         {
             for (int more = 20; more < 60; more += 2)
