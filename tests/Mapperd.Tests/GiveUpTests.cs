@@ -132,6 +132,21 @@ public class GiveUpTests
     }
 
     [Fact]
+    public void A_name_whose_deletion_was_cut_off_is_no_problem_but_the_collectors()
+    {
+        using var rig = new Rig();
+        var world = Scenarios.Family(rig);
+        Set(rig, "n.gone", Format.NameRecord.ToSector(77, "gone", isDropped: true));
+        Assert.Empty(world.Check().Findings);
+        world.Collect();
+        Assert.DoesNotContain("n.gone", rig.Objects());
+        Set(rig, "n.gone", Format.NameRecord.ToSector(77, "gone", isDropped: true));
+        world.Run(Op.Create("gone", O));
+        world.Verify();
+        world.DeleteAll();
+    }
+
+    [Fact]
     public void Two_volumes_with_one_layer_are_named()
     {
         using var rig = new Rig();

@@ -31,7 +31,8 @@ internal static class NameCheck
             return null;
         }
 
-        if (root == null) return isListed(id) ? null : new Finding("", place, $"names volume {id:x16}, which there is not", "run `archipelago volume gc`, which frees it") { Id = id };
+        // What was being dropped, and was cut off, is nobody's, and the collector's.
+        if (root == null) return isListed(id) || NameRecord.IsDropped(sector) ? null : new Finding("", place, $"names volume {id:x16}, which there is not", "run `archipelago volume gc`, which frees it") { Id = id };
         return Compare(name, root);
     }
 

@@ -301,7 +301,7 @@ internal sealed partial class VolumeService
         {
             // A full store has no room for a lock; nobody misses those few bytes.
             if (await BindNameFlowAsync(id) is not { } flow) return false;
-            int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name));
+            int status = await _meta.SwapAsync(VolumeName.ObjectOf(name), 0, sector, NameRecord.ToSector(id, name, isDropped: true));
             bool isOurs = status == 0;
             if (isOurs) (status, _) = await _meta.RunAsync(XsegOp.Delete, flow, VolumeName.ObjectOf(name));
             // The lock, too, is another's then, or the collector's.

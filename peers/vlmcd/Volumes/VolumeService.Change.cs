@@ -149,7 +149,8 @@ internal sealed partial class VolumeService
         var volume = await Table.EnterAsync(new VolumeKey(name, false));
         try
         {
-            return volume.IsLoaded ? await HeldAsync(volume, isKnown: false, () => _maps.RunAsync(XsegOp.Open, name, NewIdentity()).AsTask()) : answer;
+            // What stands by confirms by itself what it misses.
+            return volume is { IsLoaded: true, IsStandby: false } ? await HeldAsync(volume, isKnown: false, () => _maps.RunAsync(XsegOp.Open, name, NewIdentity()).AsTask()) : answer;
         }
         finally
         {
