@@ -36,12 +36,12 @@ public sealed partial class MapperdPeer
         return info with { Parent = seen.Root!.Parent, Snapshots = all, State = seen.Faults.Count > 0 ? "damaged" : info.State, Fault = seen.Faults.Count > 0 ? string.Join("; ", seen.Faults.Values) : null };
     }
 
-    private static VolumeInfo ShortInfo(CatalogueRecord record, IReadOnlyList<CatalogueRecord> records)
+    private VolumeInfo ShortInfo(CatalogueRecord record, IReadOnlyList<CatalogueRecord> records)
     {
         string? from = record.BaseVolume == 0 ? null : records.FirstOrDefault(other => other.Id == record.BaseVolume)?.Name ?? $"{record.BaseVolume:x16}";
         return new VolumeInfo(
             record.Name, $"{record.Id:x16}", record.Size, record.ObjectSize, At(record.Created), record.State == RecordState.Live ? "ok" : "deleting",
-            Base: from == null ? null : $"{from}@#{record.BaseSnapshot}");
+            Base: from == null ? null : $"{from}@#{record.BaseSnapshot}", Removal: record.State == RecordState.Live ? null : _volumes.RemovalOf(record));
     }
 
     private async Task<VolumeInfo> DescribeAsync(VolumeName name)

@@ -240,4 +240,17 @@ public class OperationTests
         world.Verify();
         world.DeleteAll();
     }
+
+    [Fact]
+    public void How_far_the_removal_of_a_deleted_volume_is_can_be_seen()
+    {
+        using var rig = new Rig(mapperd: new MapperdOptions { FirstRetry = TimeSpan.FromMilliseconds(10) });
+        Assert.Equal(0, rig.Do(XsegOp.Create, "disk", length: 3ul * Archipelago.Maps.MapGeometry.ChunkEntries * O).Status);
+        var record = rig.MapperdNode.Run(async () => (await rig.Mapperd.Volumes.Catalogue.ReadAsync()).Single().Record);
+        Assert.Null(rig.MapperdNode.Run(() => Task.FromResult(rig.Mapperd.Volumes.RemovalOf(record))));
+        Assert.Equal(0, rig.Do(XsegOp.Delete, "disk").Status);
+        rig.MapperdNode.Until(() => rig.Mapperd.Volumes.RemovalOf(record)?.Work is { Done: > 0, Of: 3 }, "progress");
+        rig.UntilIdle();
+        Assert.Null(rig.MapperdNode.Run(() => Task.FromResult(rig.Mapperd.Volumes.RemovalOf(record))));
+    }
 }

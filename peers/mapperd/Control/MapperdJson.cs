@@ -26,7 +26,7 @@ public sealed record SnapshotInfo(string Name, ulong Number, ulong Parent, ulong
 /// <param name="Snapshots">Its snapshots, oldest first; null in lists that do not ask for them.</param>
 /// <param name="Objects">Objects that its size takes; null in lists.</param>
 /// <param name="Lock">Its lock; null in lists.</param>
-/// <param name="Removal">What of it is being deleted in the background; null if nothing is, and in lists.</param>
+/// <param name="Removal">What of it is being deleted in the background; null if nothing is. In lists only of volumes that are deleted, by the host that does it.</param>
 /// <param name="Flattening">How far a flatten that goes on is, in objects; null without one.</param>
 public sealed record VolumeInfo(
     string Name, string Id, ulong Size, int ObjectSize, DateTimeOffset? CreatedAt, string State, string? Fault = null, string? Base = null, ulong Parent = 0, ulong Epoch = 0,

@@ -66,6 +66,15 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
         };
     }
 
+    /// <summary>Whether a record is what it was when it was read or written here; one sector is read, and not all.</summary>
+    internal async ValueTask<bool> IsUnchangedAsync(Entry entry)
+    {
+        var sector = new byte[Sector.Bytes];
+        var (status, _) = await io.ReadAsync(ObjectName(entry.Slot / RecordsPerObject), (ulong)(entry.Slot % RecordsPerObject) * Sector.Bytes, sector);
+        if (status != 0) throw Failed(entry.Record, status, "read");
+        return CatalogueRecord.Read(sector, out _) == entry.Record;
+    }
+
     internal async ValueTask<Entry?> FindAsync(ulong id) => (await ReadAsync()).Find(entry => entry.Record.Id == id);
 
     /// <summary>Adds a record, in a place that nobody else takes at the same time.</summary>
@@ -109,6 +118,6 @@ internal sealed class Catalogue(PeerContext context, ObjectIo io)
 
     private static byte[] ObjectName(int index) => Encoding.ASCII.GetBytes($"c.{index:x4}");
 
-    private static ErrnoException Failed(CatalogueRecord record, int status) =>
-        new(status, $"volume {record.Name}: its record in the catalogue cannot be written: {Errno.Describe(status)}");
+    private static ErrnoException Failed(CatalogueRecord record, int status, string what = "written") =>
+        new(status, $"volume {record.Name}: its record in the catalogue cannot be {what}: {Errno.Describe(status)}");
 }

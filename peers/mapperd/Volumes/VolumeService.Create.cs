@@ -75,7 +75,7 @@ internal sealed partial class VolumeService
                 await directory.SaveAsync(_meta);
                 await SwapAsync(VolumeRoot.ObjectOf(root.Id), new byte[Sector.Bytes], root.ToSector(), name, Errno.EEXIST);
                 if (assembly != null) await FillAsync(assembly, root, directory);
-                await StillBeingMadeAsync(root);
+                await StillBeingMadeAsync(root, entry);
                 await TakeNameAsync(name, nameSector, root.Id);
             }
             catch (ErrnoException)
@@ -118,9 +118,9 @@ internal sealed partial class VolumeService
     /// Another host may have taken it for cut off, and removed its record, before its root was there: with a name it would be a clone that no record tells of. Who does that when the root is
     /// there deletes the root, and a name without one is free.
     /// </summary>
-    private async ValueTask StillBeingMadeAsync(VolumeRoot root)
+    private async ValueTask StillBeingMadeAsync(VolumeRoot root, Catalogue.Entry entry)
     {
-        if (await Catalogue.FindAsync(root.Id) is not { Record.State: RecordState.Creating }) throw TookTooLong(root);
+        if (!await Catalogue.IsUnchangedAsync(entry)) throw TookTooLong(root);
     }
 
     private static ErrnoException TookTooLong(VolumeRoot root) =>

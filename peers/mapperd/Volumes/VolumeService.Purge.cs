@@ -33,6 +33,16 @@ internal sealed partial class VolumeService
         return new RemovalInfo(going.Length, now == null ? null : new WorkDone((ulong)_cursors[(volume.Root!.Id, now.Number)], (ulong)ChunksOf(now.Size, volume.Root.ObjectSize)));
     }
 
+    /// <summary>The same of a volume that is deleted: its head first, then its snapshots. Only the host that does it knows.</summary>
+    internal RemovalInfo? RemovalOf(CatalogueRecord record)
+    {
+        if (!_removing.Contains(record.Id)) return null;
+        int chunks = ChunksOf(record.Size, record.ObjectSize);
+        // A snapshot may be longer than the volume was in the end.
+        var work = _cursors.Where(cursor => cursor.Key.Volume == record.Id).Select(cursor => new WorkDone((ulong)cursor.Value, (ulong)Math.Max(chunks, cursor.Value))).FirstOrDefault();
+        return new RemovalInfo(1, work);
+    }
+
     private void StartPurge(Volume volume)
     {
         if (!volume.Snapshots.Any(record => record.State != SnapshotState.Live) || !_purging.Add(volume.Name)) return;

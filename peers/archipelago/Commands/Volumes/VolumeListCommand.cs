@@ -68,5 +68,8 @@ internal static class VolumeListCommand
         return ExitCode.Ok;
     }
 
-    private static string[] Row(string text, VolumeView v) => [text, Invocation.Size(v.Size), v.State, Invocation.Number(v.Openers), string.Join(" ", v.Uris)];
+    /// <summary>A large volume may take minutes to go.</summary>
+    private static string StateOf(VolumeView v) => v.Removal is { Work: { Of: > 0 } work } ? $"{v.State} {Invocation.Number(100 * work.Done / work.Of)} %" : v.State;
+
+    private static string[] Row(string text, VolumeView v) => [text, Invocation.Size(v.Size), StateOf(v), Invocation.Number(v.Openers), string.Join(" ", v.Uris)];
 }
