@@ -47,11 +47,7 @@ public class CollectorRaceTests
     public void A_rollback_between_the_two_reads_of_a_header_costs_the_head_nothing()
     {
         using var rig = new Rig(mapperd: s_quick);
-        var world = new World(rig);
-        world.Run(Op.Create("disk", 20 * O));
-        world.OpenForWriting("disk");
-        world.Run(Op.Write("disk", 0, Bytes.Of(1, 20 * O)));
-        world.Run(Op.Snapshot("disk", "s1"));
+        var world = Shared(rig, 20);
         world.Run(Op.Write("disk", 0, Bytes.Of(2, 20 * O)));
         world.Close("disk");
         rig.UntilIdle();

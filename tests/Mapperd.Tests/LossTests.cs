@@ -37,11 +37,7 @@ public class LossTests
     public void The_end_of_a_removal_that_began_before_a_loss_leaves_the_lock_of_who_has_opened_the_volume_since()
     {
         using var rig = new Rig(mapperd: Quick);
-        var world = new World(rig);
-        world.Run(Op.Create("disk", 20 * O));
-        world.OpenForWriting("disk");
-        world.Run(Op.Write("disk", 0, Bytes.Of(1, 20 * O)));
-        world.Run(Op.Snapshot("disk", "s1"));
+        var world = Shared(rig, 20);
         world.Run(Op.Write("disk", 0, Bytes.Of(2, 20 * O)));
         rig.OnStore(() => rig.Cut.Stop = request => request.Op == XsegOp.Delete && request.Target.StartsWith("o."u8));
         world.Run(Op.Delete("disk@s1"));
