@@ -106,7 +106,7 @@ public sealed partial class MapperdPeer : Peer
             case XsegOp.Open:
                 return await OpenAsync(request, name, (request.Flags & RequestFlags.ReadOnly) != 0);
             case XsegOp.Close:
-                if (name.Snapshot == null && (request.Flags & RequestFlags.ReadOnly) == 0) await _volumes.CloseAsync(name.Volume, request.Attempts > 0);
+                if (name.Snapshot == null && (request.Flags & RequestFlags.ReadOnly) == 0) await _volumes.CloseAsync(name.Volume, request.Issuer, request.Attempts > 0);
                 return 0;
             case XsegOp.Info:
                 return await InfoAsync(request, name);

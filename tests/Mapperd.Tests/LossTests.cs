@@ -138,6 +138,18 @@ public class LossTests
         Assert.Equal(Errno.ESTALE, rig.Do(XsegOp.Close, "disk").Status);
         Assert.Equal("elsewhere", State());
 
+        UnlockElsewhere(rig, id);
+        Assert.Equal("free", State());
+        // Found by the close, and not before.
+        world.Open.Clear();
+        world.OpenForWriting("disk");
+        world.Run(Op.Write("disk", 0, Bytes.Of(1, O)));
+        Assert.Equal(0, rig.ClientNode.Run(() => rig.Client.Do("blocks", XsegOp.Release, $"l.{id:x16}", flags: RequestFlags.Force)).Status);
+        Assert.Equal("lost", State());
+        // All that was answered may have been stable before.
+        Assert.Contains(rig.Do(XsegOp.Close, "disk").Status, new[] { 0, Errno.ESTALE });
+        Assert.Equal("free", State());
+
         string State() => rig.MapperdNode.Run(() => rig.Mapperd.Volumes.LockOfAsync("disk", id)).State;
     }
 

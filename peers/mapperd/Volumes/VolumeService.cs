@@ -75,15 +75,15 @@ internal sealed partial class VolumeService
         }
     }
 
-    /// <summary>Whoever opens a volume that was lost here begins anew; but as long as others who had it then have not closed it, they would write to it again.</summary>
-    private void ForgetLoss(Volume volume, int opener)
+    /// <summary>Whoever opens a volume that was lost here begins anew, and whoever closes it has done with it; but as long as others who had it then have not closed it, they would write to it again.</summary>
+    private void ForgetLoss(Volume volume, int user)
     {
         uint flow = FlowTable.Find(_context.Segment, volume.NameBytes);
-        if (!FlowUse.HasOthers(_context.Segment, flow, opener)) _locks.ForgetLoss(flow);
+        if (!FlowUse.HasOthers(_context.Segment, flow, user)) _locks.ForgetLoss(flow);
     }
 
     /// <summary>Ends an OPEN for writing: everything is stable, and the lock is given back.</summary>
-    internal async Task CloseAsync(string name, bool isReplay = false)
+    internal async Task CloseAsync(string name, int closer, bool isReplay = false)
     {
         var volume = await Table.EnterAsync(name);
         try
@@ -110,7 +110,12 @@ internal sealed partial class VolumeService
             {
                 volume.IsOpen = true;
                 // Its user has let go: who opens it next is to take the lock anew, and not to go on with the broken one until the next renewal.
-                if (failed.Errno == Errno.ESTALE) await LoseIfBrokenAsync(volume);
+                if (failed.Errno == Errno.ESTALE)
+                {
+                    await LoseIfBrokenAsync(volume);
+                    ForgetLoss(volume, closer);
+                }
+
                 throw;
             }
         }
@@ -353,7 +358,7 @@ internal sealed partial class VolumeService
     /// <summary>Gives back what nobody uses; what is in use stays this segment's, and a successor goes on with it.</summary>
     internal async ValueTask StopAsync()
     {
-        foreach (var volume in Table.All.Where(volume => volume.IsOpen && !_locks.IsInUse(volume)).ToArray()) await CloseAsync(volume.Name);
+        foreach (var volume in Table.All.Where(volume => volume.IsOpen && !_locks.IsInUse(volume)).ToArray()) await CloseAsync(volume.Name, _context.Port.Number);
     }
 
     /// <summary>Background work rests, but not when it is to end.</summary>
