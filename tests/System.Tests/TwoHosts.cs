@@ -54,6 +54,39 @@ internal sealed class TwoHosts : IDisposable
             if (!process.HasExited) Chain.Signal(process, signal);
     }
 
+    /// <summary>Stops a host, on files not in the middle of a swap: that would hold up the other host's for as long (a limit that filed's README names).</summary>
+    internal void Stop(Chain host)
+    {
+        for (int tries = 0; ; tries++)
+        {
+            Signal(host, Chain.SigStop);
+            host.WaitFor(() => Directory.GetDirectories($"/proc/{Processes[host].Blocker.Id}/task").All(IsStopped), "the stop");
+            if (tries == 1000 || !IsSwapping()) return;
+            Signal(host, Chain.SigContinue);
+            Thread.Sleep(5);
+        }
+    }
+
+    private static bool IsStopped(string task)
+    {
+        try
+        {
+            return File.ReadAllText(task + "/stat").Split(')')[^1].TrimStart().StartsWith('T');
+        }
+        catch (IOException)
+        {
+            // A thread that has just ended.
+            return false;
+        }
+    }
+
+    private bool IsSwapping()
+    {
+        if (Directory.GetFiles(A.Root, "swap.lock", SearchOption.AllDirectories) is not [var file]) return false;
+        string inode = A.Execute("stat", "-c", "%i", file).Good().Output.Trim();
+        return File.ReadLines("/proc/locks").Any(line => line.Contains("OFDLCK", StringComparison.Ordinal) && line.Contains($":{inode} ", StringComparison.Ordinal));
+    }
+
     internal void Down()
     {
         B.Run("down").Good();

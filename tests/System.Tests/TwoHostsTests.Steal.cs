@@ -19,7 +19,7 @@ public abstract partial class TwoHostsTests
         var keeping = A.Stamps("write", A.Uri("kept"), kept, "64");
         losing.WaitForOutput("acknowledged", 3);
         keeping.WaitForOutput("acknowledged", 3);
-        _hosts.Signal(A, Chain.SigStop);
+        _hosts.Stop(A);
 
         if (force) B.Run("volume", "unlock", "lost", "--force").Good();
         B.WaitFor(() => B.Run("volume", "open", "lost").Code == 0, "the lease of the stopped host to run out");
