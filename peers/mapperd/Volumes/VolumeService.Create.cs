@@ -48,7 +48,13 @@ internal sealed partial class VolumeService
         try
         {
             var (nameSector, existing) = await LookUpNameAsync(name);
-            if (existing != null && identity != 0 && existing.CreatedBy == identity) return existing;
+            if (existing != null && identity != 0 && existing.CreatedBy == identity)
+            {
+                // A replay, cut off behind the commit: whoever lists the volumes now is to find it.
+                await ListAsync(existing);
+                return existing;
+            }
+
             if (existing != null) throw new ErrnoException(Errno.EEXIST, $"volume {name} exists already; choose another name, or rename or delete that one");
             if (assembly != null) await assembly.CheckSourcesAsync();
             var root = new VolumeRoot

@@ -93,7 +93,8 @@ internal sealed partial class Storm
         foreach (var doing in acts) Judge(doing);
         // A volume that was being made is listed when that was put right, as soon as the dead one's lease is over.
         if (acts.Exists(doing => doing.IsLost)) UntilIdle();
-        foreach (var doing in acts.Where(doing => doing.IsLost)) Resolve(doing);
+        // Data first: whether a FLATTEN was done is seen by content that a write beside it may have lost.
+        foreach (var doing in acts.Where(doing => doing.IsLost).OrderByDescending(doing => doing.Act.IsData)) Resolve(doing);
         foreach (var (name, disk) in _disks.All.Where(disk => disk.Value.Host == index).ToArray()) ReadBack(name, disk);
     }
 
